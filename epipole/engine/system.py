@@ -1,0 +1,31 @@
+"""The contract that every system keeps."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from ..types.batch import Batch
+from ..types.predictions import Prediction
+
+
+class System(nn.Module):
+    """A network, what it minimises, and the type of what it predicts.
+
+    paper    where it comes from
+    needs    fields of the batch that training reads; the engine hands over no others
+    reads    fields that prediction alone reads
+    forward  batch -> Prediction
+    loss     batch -> {term: scalar}; terms are already weighted, the total is their sum
+    """
+
+    paper: ClassVar[str]
+    needs: ClassVar[frozenset[str]]
+    reads: ClassVar[frozenset[str]]
+
+    def forward(self, batch: Batch) -> Prediction:
+        raise NotImplementedError
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        raise NotImplementedError
