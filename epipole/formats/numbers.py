@@ -1,0 +1,51 @@
+"""Tables of numbers in text files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float64
+
+from ..types.errors import InputError
+from .atomic import replacing
+
+
+def read_table(path: str | Path, columns: tuple[int, ...], what: str) -> Float64[np.ndarray, "rows columns"]:
+    """Rows of whitespace-separated numbers; empty lines and what follows '#' are skipped.
+
+    Raises InputError, naming the file and line, for what is missing, not a finite number, or has not one of `columns`
+    numbers a line. `what` says in words what a line should hold.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text().splitlines()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not a text file; it should hold {what}") from error
+    rows: list[list[float]] = []
+    for number, line in enumerate(lines, 1):
+        if words := line.split("#")[0].split():
+            rows.append(_numbers(words, columns, what, f"{path}, line {number}"))
+            if len(rows[-1]) != len(rows[0]):
+                raise InputError(f"{path}, line {number} has {len(rows[-1])} numbers where line 1 has {len(rows[0])}")
+    if not rows:
+        raise InputError(f"{path} is empty; it should hold {what}")
+    return np.array(rows)
+
+
+def _numbers(words: list[str], columns: tuple[int, ...], what: str, where: str) -> list[float]:
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError as error:
+        raise InputError(f"{where} is not a row of numbers; it should hold {what}") from error
+    if len(numbers) not in columns or not np.isfinite(numbers).all():
+        raise InputError(f"{where} has {len(numbers)} numbers or one that is not finite; it should hold {what}")
+    return numbers
+
+
+def write_table(path: str | Path, table: Float64[np.ndarray, "rows columns"], digits: int = 12) -> None:
+    """Rows of numbers separated by spaces."""
+    with replacing(path) as part:
+        np.savetxt(part, table, fmt=f"%.{digits}g")
