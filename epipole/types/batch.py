@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import jaxtyped
 from torch import Tensor
 
 from .errors import MissingField
+
+SomeBatch = TypeVar("SomeBatch", bound="Batch")  # typing.Self cannot be checked at run time method by method
 
 
 class Batch:
@@ -51,19 +53,21 @@ class Batch:
         """The fields that are present."""
         return dict(self.__dict__)
 
-    def keep(self, names: Iterable[str]) -> Self:
+    def keep(self: SomeBatch, names: Iterable[str]) -> SomeBatch:
         """Only these fields; raises MissingField if one is absent."""
         if absent := set(names) - self.__dict__.keys():
             raise MissingField(f"needs {sorted(absent)}; the source provides only {sorted(self.__dict__)}")
         return type(self)(**{k: self.__dict__[k] for k in sorted(names)})
 
-    def map(self, f: Callable[[Tensor], Tensor]) -> Self:
+    def map(self: SomeBatch, f: Callable[[Tensor], Tensor]) -> SomeBatch:
+        """Every tensor, also of batches within, through f."""
         return type(self)(**{k: v.map(f) if isinstance(v, Batch) else f(v) for k, v in self.__dict__.items()})
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self: SomeBatch, device: torch.device | str) -> SomeBatch:
+        """The batch on another device."""
         return self.map(lambda x: x.to(device))
 
     @classmethod
-    def collate(cls, samples: list[Self]) -> Self:
+    def collate(cls: type[SomeBatch], samples: list[SomeBatch]) -> SomeBatch:
         """Stack samples along a new first axis."""
         return cls(**{k: torch.stack([s.__dict__[k] for s in samples]) for k in samples[0].__dict__})
