@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from ..types.batch import Batch
 from ..types.predictions import Prediction
 
 
@@ -24,8 +23,8 @@ class System(nn.Module):
     needs: ClassVar[frozenset[str]]
     reads: ClassVar[frozenset[str]]
 
-    def forward(self, batch: Batch) -> Prediction:
+    def forward(self, batch: Any) -> Prediction:  # Any: a system names its own type of Batch
         raise NotImplementedError
 
-    def loss(self, batch: Batch) -> dict[str, Tensor]:
+    def loss(self, batch: Any) -> dict[str, Tensor]:
         raise NotImplementedError

@@ -67,7 +67,9 @@ def so3_log(R: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b 3"]:
     square = (v * v).sum(-1, keepdim=True)
     small = square < 1e-8
     n = torch.where(small, torch.ones_like(square), square).sqrt()
-    scale = torch.where(small, 2 / w.clamp(min=0.5) - 2 * square / (3 * w.clamp(min=0.5) ** 3), 2 * torch.atan2(n, w) / n)
+    near_one = w.clamp(min=0.5)
+    series = 2 / near_one - 2 * square / (3 * near_one**3)
+    scale = torch.where(small, series, 2 * torch.atan2(n, w) / n)
     return scale * v
 
 
@@ -110,3 +112,14 @@ def angle(R: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b"]:
     skew = torch.stack([R[..., 2, 1] - R[..., 1, 2], R[..., 0, 2] - R[..., 2, 0], R[..., 1, 0] - R[..., 0, 1]], -1)
     trace = torch.diagonal(R, dim1=-2, dim2=-1).sum(-1)
     return torch.atan2(skew.norm(dim=-1), trace - 1)
+
+
+def pose_vector_to_motion(vector: Float[Tensor, "*b 6"]) -> Float[Tensor, "*b 4 4"]:
+    """Zhou's pose vector (tx, ty, tz, rx, ry, rz) to the rigid motion with R = Rx(rx) Ry(ry) Rz(rz), radians."""
+    Rx, Ry, Rz = so3_exp(torch.diag_embed(vector[..., 3:])).unbind(-3)
+    return se3(Rx @ Ry @ Rz, vector[..., :3])
+
+
+def move(T: Float[Tensor, "*b 4 4"], points: Float[Tensor, "*b n 3"]) -> Float[Tensor, "*b n 3"]:
+    """Points of frame b in frame a, for T = T_a_b; one point a row."""
+    return points @ T[..., :3, :3].mT + T[..., None, :3, 3]
