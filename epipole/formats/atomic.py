@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..types.errors import InputError
@@ -28,7 +28,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise InputError(unwritable(path, error)) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # gone, or never begun
+            part.unlink()
 
 
 def unwritable(path: Path, error: OSError) -> str:
