@@ -35,7 +35,7 @@ def read(
 ) -> tuple[Float32[np.ndarray, "h w"], Bool[np.ndarray, "h w"]]:
     """Depth and where it is known.
 
-    `scale` (values per unit of depth, 1000 for millimetres) is needed for files that do not tell their own. Raises
+    `scale` (values per unit of depth, 1000 for millimetres) is taken for files that do not tell their own. Raises
     InputError for what is not a 16-bit grey PNG or has no scale.
     """
     try:
@@ -47,7 +47,7 @@ def read(
         raise InputError(f"{path} cannot be read ({error})") from error
     if not mode.startswith("I"):
         raise InputError(f"{path} is not a 16-bit grey PNG (its mode is {mode}); depth maps must be")
-    if scale is None and SCALE_KEY not in text:
+    factor = float(text[SCALE_KEY]) if SCALE_KEY in text else scale
+    if factor is None:
         raise InputError(f"{path} does not say its scale in the text '{SCALE_KEY}'")
-    factor = float(text[SCALE_KEY]) if scale is None else scale
     return (value / factor).astype(np.float32), value > 0

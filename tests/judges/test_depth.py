@@ -1,0 +1,153 @@
+"""Depth scores against hand-made cases and a naive twin."""
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+
+from epipole.judges.depth import CROPS, DepthFrame, DepthProtocol, judge_depth, look_up
+from epipole.types.errors import InputError
+
+
+def dense(prediction, truth) -> DepthFrame:
+    height, width = truth.shape
+    y, x = np.nonzero(truth > 0)
+    return DepthFrame(prediction, np.stack([x, y], 1).astype(float), truth[y, x].astype(np.float64), width, height)
+
+
+def values(frames, *arguments, **options) -> dict[str, float]:
+    return {s.name: s.value for s in judge_depth(frames, *arguments, **options)}
+
+
+@pytest.fixture
+def truth() -> np.ndarray:
+    depth = np.random.default_rng(0).uniform(1, 9, (30, 40))
+    depth[:3, :5] = 0  # unknown
+    return depth
+
+
+def test_the_truth_itself_scores_perfectly(truth):
+    scores = values([dense(np.maximum(truth, 1), truth)], DepthProtocol("none"))
+    for name in ("abs_rel", "sq_rel", "rmse", "rmse_log"):
+        assert scores[name] == pytest.approx(0, abs=1e-12)
+    for name in ("delta_1", "delta_2", "delta_3"):
+        assert scores[name] == 1
+
+
+def test_median_scaling_forgives_one_factor_an_image(truth):
+    frames = [dense(k * np.maximum(truth, 1), truth) for k in (0.1, 0.2, 0.3)]
+    scores = values(frames)
+    assert scores["abs_rel"] == pytest.approx(0, abs=1e-12)
+    ratios = np.array([10, 5, 10 / 3])
+    assert scores["scale_spread"] == pytest.approx(ratios.std() / ratios.mean())
+
+
+def test_global_scaling_forgives_one_factor_for_all(truth):
+    p = np.maximum(truth, 1)
+    assert values([dense(3 * p, truth)] * 3, DepthProtocol("global"))["abs_rel"] == pytest.approx(0, abs=1e-12)
+    drifting = values([dense(k * p, truth) for k in (2, 3, 4)], DepthProtocol("global"))
+    assert drifting["abs_rel"] == pytest.approx((1 / 3 + 0 + 1 / 3) / 3)
+
+
+def test_no_scaling_forgives_nothing(truth):
+    scores = values([dense(1.1 * np.maximum(truth, 1), truth)], DepthProtocol("none"))
+    assert scores["abs_rel"] == pytest.approx(0.1)
+    assert "constant_abs_rel" not in scores  # a constant has no scale of its own
+
+
+def test_every_number_equals_its_formula(truth):
+    generator = np.random.default_rng(1)
+    p = np.maximum(truth, 1) * np.exp(generator.normal(0, 0.4, truth.shape))
+    seen = [(float(g), float(q)) for g, q in zip(truth.ravel(), p.ravel(), strict=True) if g > 0]
+    scale = np.median([g for g, _ in seen]) / np.median([q for _, q in seen])
+    seen = [(g, q * scale) for g, q in seen]
+    n = len(seen)
+    expected = {
+        "abs_rel": sum(abs(g - q) / g for g, q in seen) / n,
+        "sq_rel": sum((g - q) ** 2 / g for g, q in seen) / n,
+        "rmse": math.sqrt(sum((g - q) ** 2 for g, q in seen) / n),
+        "rmse_log": math.sqrt(sum((math.log(g) - math.log(q)) ** 2 for g, q in seen) / n),
+        **{f"delta_{k}": sum(max(g / q, q / g) < 1.25**k for g, q in seen) / n for k in (1, 2, 3)},
+    }
+    scores = values([dense(p, truth)])
+    for name, value in expected.items():
+        assert scores[name] == pytest.approx(value, rel=1e-9), name
+
+
+def test_images_are_averaged_not_pixels():
+    small, large = np.full((2, 5), 4.0), np.full((10, 10), 4.0)
+    frames = [dense(2 * small, small), dense(large, large)]  # the small one is wrong by 100 %
+    assert values(frames, DepthProtocol("none"))["abs_rel"] == pytest.approx(0.5)  # pooled it would be 10 / 110
+
+
+def test_constant_depth_is_judged_beside(truth):
+    scores = values([dense(np.maximum(truth, 1), truth)])
+    known = truth[truth > 0]
+    assert scores["constant_abs_rel"] == pytest.approx(np.mean(np.abs(np.median(known) - known) / known))
+
+
+def test_smaller_predictions_are_read_as_opencv_resizes_inverse_depth(truth):
+    prediction = np.random.default_rng(2).uniform(1, 9, (15, 10))
+    resized = 1 / cv2.resize(1 / prediction, (40, 30), interpolation=cv2.INTER_LINEAR)
+    frame = dense(prediction, truth)
+    x, y = frame.pixels.astype(int).T
+    np.testing.assert_allclose(look_up(frame), resized[y, x], rtol=1e-6)
+
+
+def test_sparse_truth_is_looked_up_between_pixels():
+    prediction = 1 / np.array([[1.0, 2.0], [3.0, 4.0]])
+    frame = DepthFrame(prediction, np.array([[0.5, 0.5], [0.25, 0.0], [1.0, 1.0]]), np.ones(3), 2, 2)
+    np.testing.assert_allclose(1 / look_up(frame), [2.5, 1.25, 4.0])
+
+
+@pytest.mark.parametrize(("size", "rows", "columns"), [
+    ((375, 1242), (153, 371), (44, 1197)), ((370, 1224), (151, 366), (43, 1180)),
+    ((370, 1226), (151, 366), (44, 1181)), ((376, 1241), (153, 372), (44, 1196))])
+def test_gargs_crop_cuts_the_published_rows_and_columns(size, rows, columns):
+    truth = np.full(size, 10.0)
+    wrong = np.full(size, 20.0)
+    wrong[slice(*rows), slice(*columns)] = 10.0  # wrong everywhere but inside the crop
+    assert values([dense(wrong, truth)], DepthProtocol("none", crop="garg"))["abs_rel"] == pytest.approx(0)
+    wrong[rows[1] - 1, columns[1] - 1] = 20.0
+    assert values([dense(wrong, truth)], DepthProtocol("none", crop="garg"))["abs_rel"] > 0
+
+
+def test_eigens_rows():
+    assert int(CROPS["eigen"][0] * 370) == 122
+    assert int(CROPS["eigen"][1] * 370) == 337
+
+
+def test_the_cap_leaves_out_far_truth_and_lowers_far_predictions():
+    truth = np.array([[10.0, 20.0, 100.0, 30.0]])
+    prediction = np.array([[10.0, 500.0, 7.0, 30.0]])
+    scores = values([dense(prediction, truth)], DepthProtocol("none", cap=40.0))
+    assert scores["abs_rel"] == pytest.approx((40 - 20) / 20 / 3)
+
+
+def test_images_without_known_depth_are_left_out(truth):
+    p = np.maximum(truth, 1)
+    nothing = dense(p, np.zeros_like(truth))
+    assert values([dense(1.2 * p, truth), nothing], DepthProtocol("none"))["abs_rel"] == pytest.approx(0.2)
+    with pytest.raises(InputError):
+        judge_depth([nothing])
+
+
+def test_depth_that_is_no_number_is_refused(truth):
+    broken = np.maximum(truth, 1)
+    broken[5, 5] = np.nan
+    with pytest.raises(InputError):
+        judge_depth([dense(broken, truth)])
+
+
+def test_frames_are_read_one_at_a_time(truth):
+    alive = []
+
+    def stream():
+        for _ in range(4):
+            alive.append(1)
+            assert len(alive) == 1
+            yield dense(np.maximum(truth, 1), truth)
+            alive.pop()
+
+    assert values(stream())["abs_rel"] == pytest.approx(0, abs=1e-12)
