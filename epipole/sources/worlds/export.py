@@ -1,0 +1,132 @@
+"""A world as files: the plain folder layout that every command reads, a contact sheet to look at, a video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache, partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from epipole.formats import kitti, png16
+from epipole.formats.atomic import make_folder, replacing
+from epipole.types.errors import InputError
+from epipole.types.views import Views
+
+from .spec import Spec
+from .world import World
+
+JPEG_QUALITY = 97
+MILLIMETRES = 1000.0
+
+Progress = Callable[[int, int], None]
+"""Told (frames done, frames in all) after every frame."""
+
+
+def write_world(spec: Spec, folder: str | Path, progress: Progress | None = None, workers: int = 1) -> Path:
+    """Renders the clip into `folder`: `color/NNNNNN.jpg`, `depth/NNNNNN.png` (16 bit, mm), `intrinsics.txt`,
+    `poses.txt` (KITTI rows, camera to world), `contact_sheet.png`, and last `world.yaml`, the spec.
+
+    The same spec gives the same bytes for any number of worker processes. Raises InputError where the folder cannot be
+    written or holds the frames of another clip.
+    """
+    folder = make_folder(folder)
+    world = _open(spec)
+    _make_frame_folders(folder, len(world))
+    kitti.write_intrinsics(folder / "intrinsics.txt", world.K.numpy())
+    kitti.write_poses(folder / "poses.txt", world.poses.numpy())
+    for done, _ in enumerate(_write_frames(spec, folder, workers), 1):
+        if progress:
+            progress(done, len(world))
+    _write_image(folder / "contact_sheet.png", contact_sheet(world))
+    with replacing(folder / "world.yaml") as part:
+        part.write_text(spec.to_yaml())
+    return folder
+
+
+def _write_frames(spec: Spec, folder: Path, workers: int) -> Iterable[None]:
+    write = partial(_write_frame, spec, folder)
+    if workers <= 1:
+        yield from map(write, range(spec.frames))
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        yield from pool.map(write, range(spec.frames), chunksize=4)
+
+
+@lru_cache(maxsize=1)
+def _open(spec: Spec) -> World:
+    """A worker builds its world once."""
+    return World(spec)
+
+
+def _write_frame(spec: Spec, folder: Path, index: int) -> None:
+    view = _open(spec)[index]
+    _write_image(folder / "color" / f"{index:06d}.jpg", _pixels(view))
+    depth = np.where(view.depth_valid[0, 0].numpy(), view.depth[0, 0].numpy(), 0)
+    png16.write(folder / "depth" / f"{index:06d}.png", depth, MILLIMETRES)
+
+
+def _make_frame_folders(folder: Path, frames: int) -> None:
+    (folder / "world.yaml").unlink(missing_ok=True)  # from here on the folder is not whole
+    for name, suffix in (("color", "jpg"), ("depth", "png")):
+        own = {f"{i:06d}.{suffix}" for i in range(frames)}
+        if others := {f.name for f in make_folder(folder / name).iterdir()} - own:
+            raise InputError(f"{folder / name} holds files of another clip ({min(others)}); give an empty folder")
+
+
+def _write_image(path: Path, image: UInt8[np.ndarray, "h w 3"]) -> None:
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix == ".jpg" else []
+    _, data = cv2.imencode(path.suffix, np.ascontiguousarray(image[..., ::-1]), options)
+    with replacing(path) as part:
+        part.write_bytes(data.tobytes())
+
+
+def _pixels(view: Views) -> UInt8[np.ndarray, "h w 3"]:
+    """The view's image as RGB bytes."""
+    return (view.image[0] * 255).round().byte().permute(1, 2, 0).numpy()
+
+
+def _depth_colours(view: Views) -> UInt8[np.ndarray, "h w 3"]:
+    """Inverse depth from 0.1 /m (blue) to 1.2 /m (red)."""
+    near = 1 / np.maximum(view.depth[0, 0].numpy(), 1e-3)
+    level = np.where(view.depth_valid[0, 0].numpy(), np.clip((near - 0.1) / 1.1, 0, 1), 0)
+    return cv2.applyColorMap((255 * level).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1]
+
+
+def contact_sheet(world: World, count: int = 8, columns: int = 4) -> UInt8[np.ndarray, "h w 3"]:
+    """RGB picture of `count` views spread over the clip, each above its inverse depth."""
+    views = [world[int(i)] for i in np.linspace(0, len(world) - 1, count)]
+    cells = [np.vstack([_pixels(v), _depth_colours(v)]) for v in views]
+    return np.vstack([np.hstack(cells[k : k + columns]) for k in range(0, count, columns)])
+
+
+def write_video(folder: str | Path, path: str | Path, fps: int = 30) -> Path:
+    """The frames of a folder written by `write_world` as a video (MPEG-4 at its highest quality).
+
+    Raises InputError if the folder holds no frames, one that cannot be read, or if the video cannot be written.
+    """
+    folder, path = Path(folder), Path(path)
+    files = sorted((folder / "color").glob("*.jpg"))
+    if not files:
+        raise InputError(f"{folder} holds no frames color/*.jpg; write a world there first")
+    with replacing(path) as part, av.open(str(part), "w") as video:
+        stream = video.add_stream("mpeg4", rate=fps, options={"qmin": "1", "qmax": "2"})
+        stream.pix_fmt = "yuv420p"
+        stream.height, stream.width = _read(files[0]).shape[:2]
+        for file in files:
+            video.mux(stream.encode(av.VideoFrame.from_ndarray(_read(file), format="bgr24")))
+        video.mux(stream.encode())
+    return path
+
+
+def _read(file: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """A frame as BGR bytes."""
+    image = cv2.imread(str(file), cv2.IMREAD_COLOR)
+    if image is None:
+        raise InputError(f"{file} is damaged; write the world again")
+    return image.astype(np.uint8)
