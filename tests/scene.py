@@ -1,0 +1,43 @@
+"""A textured slanted plane seen by a moving camera: every field of Views, known in closed form."""
+
+import torch
+from torch import Tensor
+
+from epipole.geometry.camera import pixel_grid, project, transform, unproject
+from epipole.geometry.motion import se3_exp, se3_inverse
+from epipole.types.views import Views
+
+NORMAL, DISTANCE = torch.tensor([0.15, -0.2, 1.0]), 3.0  # the plane NORMAL . X = DISTANCE in the world
+
+
+def plane_clip(scenes: int = 2, views: int = 3, height: int = 64, width: int = 96) -> Views:
+    """Scenes differ in texture and motion; the texture is smooth, so that bilinear look-up is nearly exact."""
+    index = torch.arange(scenes)[:, None]
+    twist = torch.tensor([0.12, 0.02, 0.05, 0.01, -0.015, 0.008]) * torch.arange(views)[None, :, None]
+    T_world_camera = se3_exp(twist * (1 + 0.3 * index[..., None]))
+    K = torch.tensor([[0.8 * width, 0, (width - 1) / 2], [0, 0.8 * width, (height - 1) / 2], [0, 0, 1]])
+    K = K.expand(scenes, views, 3, 3).clone()
+    depth = plane_depth(T_world_camera, K, height, width)
+    image = texture(transform(T_world_camera, unproject(depth, K)), index)
+    next_view = torch.arange(1, views + 1) % views
+    T_next_this = se3_inverse(T_world_camera[:, next_view]) @ T_world_camera
+    target, front = project(transform(T_next_this, unproject(depth, K)), K[:, next_view])
+    inside = ((target >= 0) & (target <= torch.tensor([width - 1, height - 1])[:, None, None])).all(-3, keepdim=True)
+    return Views(image=image, K=K, T_world_camera=T_world_camera, depth=depth, depth_valid=torch.ones_like(front),
+                 flow=target - pixel_grid(height, width, target), flow_valid=front & inside)
+
+
+def plane_depth(T_world_camera: Tensor, K: Tensor, height: int, width: int) -> Tensor:
+    """z of the plane at every pixel: n . (R d z + t) = c for the ray d."""
+    rays = unproject(torch.ones(*K.shape[:2], 1, height, width), K)
+    along = torch.einsum("i,bnij,bnjhw->bnhw", NORMAL, T_world_camera[..., :3, :3], rays)
+    gap = DISTANCE - torch.einsum("i,bni->bn", NORMAL, T_world_camera[..., :3, 3])
+    return (gap[..., None, None] / along)[:, :, None]
+
+
+def texture(points: Tensor, scene: Tensor) -> Tensor:
+    """Three waves of world x and y per colour, in [0, 1]."""
+    x, y = points[:, :, 0], points[:, :, 1]
+    phase = scene[..., None, None] + torch.arange(3.0)[:, None, None, None, None]
+    waves = torch.sin(4 * x + phase) + torch.sin(5 * y - 2 * phase) + torch.sin(3 * x - 6 * y + 3 * phase)
+    return (0.5 + waves / 6).permute(1, 2, 0, 3, 4)
