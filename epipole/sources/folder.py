@@ -33,7 +33,7 @@ class FolderFootage(Footage):
                 f"{', '.join(SUBFOLDERS)}; give a folder of frames or a video file."
             )
         height, width = _load(self.files[0]).shape[:2]
-        super().__init__(path, width, height, fps=None)
+        super().__init__(path, width, height, fps=None, announced=len(self.files))
         self._sha256: str | None = None
 
     def count(self) -> int:

@@ -27,17 +27,18 @@ class Footage(ABC):
     """Frames of one camera in order, read as a stream: memory does not grow with their number.
 
     `width` and `height` are pixels as shown (upright, square pixels). `fps` is the nominal rate, None for a folder
-    of images, whose timestamps are the frame numbers. `warnings` fills while frames are read.
+    of images, whose timestamps are the frame numbers. `announced` is the number of frames that the header states,
+    which is quick to know and may be wrong or None. `warnings` fills while frames are read.
     """
 
-    def __init__(self, path: Path, width: int, height: int, fps: float | None) -> None:
+    def __init__(self, path: Path, width: int, height: int, fps: float | None, announced: int | None) -> None:
         if min(width, height) < SMALLEST_SIDE:
             raise InputError(
                 f"{shown(path)} has frames of {width}x{height} pixels, which is too small to learn from; "
                 f"give footage with at least {SMALLEST_SIDE} pixels along each side."
             )
         self.path, self.name = path, shown(path.absolute().name)
-        self.width, self.height, self.fps = width, height, fps
+        self.width, self.height, self.fps, self.announced = width, height, fps, announced
         self.warnings: list[str] = []
 
     @abstractmethod

@@ -60,12 +60,13 @@ class VideoFootage(Footage):
         with _container(path) as (_, track):
             aspect = float(track.sample_aspect_ratio or 1)
             rate = track.average_rate or track.guessed_rate
+            announced = track.frames or None
         self._aspect = aspect if abs(aspect - 1) > SQUARE and 0.1 < aspect < 10 else 1.0
         first = next(_decode(path, []), None)
         if first is None:
             raise InputError(f"{shown(path)} holds no frame that can be decoded; copy or record the video again.")
         height, width = _upright(first, self._aspect, VideoReformatter()).shape[:2]
-        super().__init__(path, width, height, float(rate) if rate else DEFAULT_FPS)
+        super().__init__(path, width, height, float(rate) if rate else DEFAULT_FPS, announced)
         self._count: int | None = None
         self._sha256: str | None = None
 
