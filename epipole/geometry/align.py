@@ -31,7 +31,7 @@ def nearest_rotation(M: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b 3 3"]:
         size = torch.linalg.matrix_norm(M).clamp(min=tiny / eps)[..., None, None]
         U, s, Vt = torch.linalg.svd(M / size + 100 * eps * torch.eye(3).to(M))
         sign = torch.ones_like(s)
-        sign[..., 2] = torch.sign(torch.linalg.det(U) * torch.linalg.det(Vt))
+        sign[..., 2] = torch.linalg.det(U @ Vt).sign()
         R = (U * sign[..., None, :]) @ Vt
         m = s * sign
         stiffness = m.sum(-1, keepdim=True) - m  # eigenvalues of tr(S) I - S, in the basis V
