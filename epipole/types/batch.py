@@ -69,5 +69,7 @@ class Batch:
 
     @classmethod
     def collate(cls: type[SomeBatch], samples: list[SomeBatch]) -> SomeBatch:
-        """Stack samples along a new first axis."""
-        return cls(**{k: torch.stack([s.__dict__[k] for s in samples]) for k in samples[0].__dict__})
+        """Stack samples along a new first axis; raises MissingField if one lacks a field of the first."""
+        columns = {name: [getattr(sample, name) for sample in samples] for name in samples[0].fields()}
+        return cls(**{name: type(column[0]).collate(column) if isinstance(column[0], Batch) else torch.stack(column)
+                      for name, column in columns.items()})
