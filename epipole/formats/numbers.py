@@ -1,7 +1,9 @@
-"""Tables of numbers in text files."""
+"""Tables of numbers in text files, and what goes wrong in archives of arrays."""
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,9 @@ from jaxtyping import Float64
 
 from ..types.errors import InputError
 from .atomic import replacing
+
+DAMAGED = (OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile, zlib.error)
+"""What numpy raises, at opening or at reading, for an .npz that is missing, cut short or something else."""
 
 
 def read_table(path: str | Path, columns: tuple[int, ...], what: str) -> Float64[np.ndarray, "rows columns"]:

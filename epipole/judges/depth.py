@@ -12,13 +12,14 @@ from jaxtyping import Bool, Float, Float64
 
 from ..geometry.sample import sample
 from ..types.errors import InputError
-from .score import Protocol, Score
+from .score import Protocol, Score, better
 
 CROPS = {  # top, bottom, left, right as shares of the image
     "none": (0.0, 1.0, 0.0, 1.0),
     "garg": (0.40810811, 0.99189189, 0.03594771, 0.96405229),
     "eigen": (0.3324324, 0.91351351, 0.03594771, 0.96405229),
 }
+NAMES = ("abs_rel", "sq_rel", "rmse", "rmse_log", "delta_1", "delta_2", "delta_3")
 TINY = 1e-6  # depths below are judged as this, so that their inverse is finite
 
 
@@ -60,7 +61,8 @@ class DepthFrame(NamedTuple):
 
 
 def judge_depth(frames: Iterable[DepthFrame], protocol: DepthProtocol | None = None, unit: str = "m") -> list[Score]:
-    """abs_rel, sq_rel, rmse, rmse_log, delta_1, delta_2, delta_3; scale_spread; and what a constant depth would score.
+    """abs_rel, sq_rel, rmse, rmse_log, delta_1, delta_2, delta_3, each beside what a constant depth scores; and
+    scale_spread.
 
     `frames` is read one at a time; for scaling "global" it is read twice and must be a collection, not an iterator.
     scale_spread is the standard deviation of median(truth) / median(prediction) over images, divided by its mean.
@@ -82,11 +84,14 @@ def judge_depth(frames: Iterable[DepthFrame], protocol: DepthProtocol | None = N
     if not rows:
         raise InputError("no pixel's depth can be judged: the truth knows none within the protocol's crop and range")
     how = f"{protocol}, {len(rows)} images"
-    scores = _as_scores(np.mean(rows, 0), "", how, unit)
+    constants = np.mean(constant_rows, 0).tolist() if protocol.scaling != "none" else None  # it has no scale of its own
+    scores = [
+        Score(name, float(value), unit if name in ("sq_rel", "rmse") else "", better(name), how,
+              {"constant depth": constants[i]} if constants else {})
+        for i, (name, value) in enumerate(zip(NAMES, np.mean(rows, 0), strict=True))
+    ]
     if len(ratios) > 1:
-        scores.append(Score("scale_spread", float(np.std(ratios) / np.mean(ratios)), "", "lower", how))
-    if protocol.scaling != "none":  # a constant has no scale of its own
-        scores += _as_scores(np.mean(constant_rows, 0), "constant_", f"a constant depth instead; {how}", unit)
+        scores.append(Score("scale_spread", float(np.std(ratios) / np.mean(ratios)), protocol=how))
     return scores
 
 
@@ -123,18 +128,9 @@ def _common_scales(frames: Iterable[DepthFrame], protocol: DepthProtocol) -> tup
 
 
 def _errors(predicted: Float64[np.ndarray, "n"], true: Float64[np.ndarray, "n"]) -> Float64[np.ndarray, "7"]:
-    """The seven numbers of Eigen et al. 2014 for one image, in the order of `_as_scores`."""
+    """The seven numbers of Eigen et al. 2014 for one image, in the order of NAMES."""
     difference = predicted - true
     log = np.log(predicted) - np.log(true)
     within = [np.mean(np.abs(log) < k * np.log(1.25)) for k in (1, 2, 3)]
     return np.array([np.mean(np.abs(difference) / true), np.mean(difference**2 / true),
                      np.sqrt(np.mean(difference**2)), np.sqrt(np.mean(log**2)), *within])
-
-
-def _as_scores(values: Float64[np.ndarray, "7"], prefix: str, protocol: str, unit: str) -> list[Score]:
-    names = ("abs_rel", "sq_rel", "rmse", "rmse_log", "delta_1", "delta_2", "delta_3")
-    return [
-        Score(prefix + name, float(value), unit if name in ("sq_rel", "rmse") else "",
-              "higher" if name.startswith("delta") else "lower", protocol)
-        for name, value in zip(names, values, strict=True)
-    ]

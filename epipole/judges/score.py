@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 
 @dataclass(frozen=True)
 class Score:
-    """One number of a judge. `protocol` says in words how it was measured."""
+    """One number of a judge. `protocol` says in words how it was measured, `baselines` what something that learned
+    nothing scores under the same protocol."""
 
     name: str
     value: float
     unit: str = ""
     better: Literal["lower", "higher"] = "lower"
     protocol: str = ""
+    baselines: dict[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON and YAML."""
-        return {"name": self.name, "value": self.value, "unit": self.unit, "protocol": self.protocol}
+        entry = {"name": self.name, "value": self.value, "unit": self.unit, "protocol": self.protocol}
+        return entry | ({"baselines": self.baselines} if self.baselines else {})
+
+    @classmethod
+    def from_dict(cls, entry: dict[str, Any]) -> Score:
+        """The score that `as_dict` gave; raises KeyError for a dict without name and value."""
+        return cls(entry["name"], float(entry["value"]), entry.get("unit", ""), better(entry["name"]),
+                   entry.get("protocol", ""), dict(entry.get("baselines") or {}))
+
+
+def better(name: str) -> Literal["lower", "higher"]:
+    """Whether a score of this name is better when it is lower or higher."""
+    return "higher" if name.startswith("delta") else "lower"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ Lens distortion that cameras.json may name is not read: K alone describes the ca
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +22,7 @@ import torch
 from jaxtyping import Float32, Float64, Int64
 
 from ..formats import kitti, png16
+from ..formats.numbers import DAMAGED
 from ..types.errors import InputError
 from ..types.views import Views
 from .folder import FolderFootage
@@ -156,7 +156,7 @@ def _sparse(path: Path, frames: int, width: int, height: int) -> SparseDepth | N
         with np.load(path) as arrays:
             table = np.stack([arrays[name].astype(np.float64) for name in ("frame", "x", "y", "z")], 1)
         frame, x, y, z = table[np.argsort(table[:, 0], kind="stable")].T.reshape(4, len(table))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (KeyError, *DAMAGED) as error:
         raise InputError(f"{path} does not hold arrays frame, x, y, z of one length ({error})") from error
     inside = (frame >= 0) & (frame < frames) & (x > -1) & (x < width) & (y > -1) & (y < height) & (z > 0)
     if not (inside & np.isfinite(z)).all():

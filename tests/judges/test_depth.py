@@ -51,9 +51,10 @@ def test_global_scaling_forgives_one_factor_for_all(truth):
 
 
 def test_no_scaling_forgives_nothing(truth):
-    scores = values([dense(1.1 * np.maximum(truth, 1), truth)], DepthProtocol("none"))
-    assert scores["abs_rel"] == pytest.approx(0.1)
-    assert "constant_abs_rel" not in scores  # a constant has no scale of its own
+    scores = judge_depth([dense(1.1 * np.maximum(truth, 1), truth)], DepthProtocol("none"))
+    assert scores[0].name == "abs_rel"
+    assert scores[0].value == pytest.approx(0.1)
+    assert scores[0].baselines == {}  # a constant has no scale of its own
 
 
 def test_every_number_equals_its_formula(truth):
@@ -82,9 +83,16 @@ def test_images_are_averaged_not_pixels():
 
 
 def test_constant_depth_is_judged_beside(truth):
-    scores = values([dense(np.maximum(truth, 1), truth)])
+    score = judge_depth([dense(np.maximum(truth, 1), truth)])[0]
     known = truth[truth > 0]
-    assert scores["constant_abs_rel"] == pytest.approx(np.mean(np.abs(np.median(known) - known) / known))
+    expected = np.mean(np.abs(np.median(known) - known) / known)
+    assert score.baselines == {"constant depth": pytest.approx(expected)}
+
+
+def test_higher_is_better_for_shares_alone(truth):
+    scores = judge_depth([dense(np.maximum(truth, 1), truth)] * 2)
+    assert {s.name for s in scores if s.better == "higher"} == {"delta_1", "delta_2", "delta_3"}
+    assert {s.name: s.unit for s in scores if s.unit} == {"sq_rel": "m", "rmse": "m"}
 
 
 def test_smaller_predictions_are_read_as_opencv_resizes_inverse_depth(truth):

@@ -23,3 +23,8 @@ def test_the_key_is_the_same_tomorrow():
 def test_a_score_is_json():
     score = Score("ate", 0.5, "m", protocol="Sim(3)")
     assert json.loads(json.dumps(score.as_dict())) == {"name": "ate", "value": 0.5, "unit": "m", "protocol": "Sim(3)"}
+
+
+def test_a_score_comes_back_from_its_dict():
+    for score in (Score("delta_1", 0.9, "", "higher", "p", {"constant depth": 0.3}), Score("ate", 0.5, "m")):
+        assert Score.from_dict(score.as_dict()) == score

@@ -95,8 +95,9 @@ def test_sparse_depth_that_does_not_fit_is_refused(folder, changes):
         read_truth(folder)
 
 
-def test_a_broken_archive_is_refused(folder):
-    (folder / "sparse_depth.npz").write_bytes(b"PK\x03\x04 no archive")
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04 no archive", b"\x93NUMPY"])
+def test_a_broken_archive_is_refused(folder, data):
+    (folder / "sparse_depth.npz").write_bytes(data)
     with pytest.raises(InputError):
         read_truth(folder)
 

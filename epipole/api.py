@@ -1,0 +1,191 @@
+"""The library from Python, in a few names: learn a clip, open what was learned, judge it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from .formats import ply
+from .formats.run import RunFiles
+from .judges.score import Score
+from .recipes.judge_run import judge_run
+from .sources.plain import read_truth
+from .types.errors import InputError
+
+DEMO_FRAMES = 160
+DEMO_MINUTES = 2.0  # of learning; with rendering and judging the demo stays below three
+
+
+class Cloud(NamedTuple):
+    """Coloured points in the first camera's frame, in metres or up to one scale."""
+
+    points: Float32[np.ndarray, "n 3"]
+    colors: UInt8[np.ndarray, "n 3"]
+
+    def save(self, path: str | Path) -> None:
+        """Writes a binary PLY; raises InputError where that is impossible."""
+        ply.write(path, self.points, self.colors)
+
+
+class Run(RunFiles):
+    """What was learned from a clip: `run.depth[i]`, `run.log_variance[i]` [h, w] lazily; `run.path` [F, 4, 4] camera to
+    world; `run.timestamps`, `run.intrinsics`, `run.cloud`, `run.scores`, `run.about` (all of run.yaml).
+
+    Depth and path are up to one common scale unless `run.about["scale"]` says metres. Raises InputError for a folder
+    that is no run.
+    """
+
+    @property
+    def cloud(self) -> Cloud:
+        """The fused, coloured point cloud."""
+        return Cloud(*ply.read(self.folder / "cloud.ply"))
+
+    @property
+    def scores(self) -> list[Score]:
+        """The scores that were measured when the run ended; empty without a truth."""
+        return [Score.from_dict(entry) for entry in self.about.get("scores") or []]
+
+    def report(self) -> Path:
+        """Writes report.html anew, one file that opens without a server, and returns its path."""
+        from .viewer.report import write_report
+
+        return write_report(self.folder)
+
+    def judge(self, truth: str | Path) -> list[Score]:
+        """Scores against a plain folder that knows the truth; see `judge_run`."""
+        return judge_run(self.folder, truth)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r})"
+
+
+def learn(
+    clip: str | Path,
+    out: str | Path | None = None,
+    minutes: float | int = 10,
+    intrinsics: tuple[float, float, float, float] | str | Path | None = None,
+    truth: str | Path | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    quiet: bool = False,
+) -> Run:
+    """Learns depth, camera path and map from a video file or a folder of images, and returns the run.
+
+    out         folder of the results; runs/<name of the clip> by default. The same call again goes on where an
+                interrupted one stopped
+    minutes     learning budget
+    intrinsics  fx, fy, cx, cy in pixels of the clip, or a file with the 3x3 matrix; estimated where not given
+    truth       plain folder to judge the result against
+    device      "cpu", "cuda", or "auto"
+    quiet       no progress on stderr
+
+    Raises InputError for what cannot be read or written, FootageError for footage that cannot be learned.
+    """
+    from .recipes.learn_video import learn_video
+
+    if not 0 < minutes < float("inf"):
+        raise InputError(f"the learning budget is {minutes} minutes; it must be positive")
+    if truth is not None:
+        read_truth(truth)  # a mistake here should not show only after the learning
+    folder = learn_video(
+        Path(clip), default_out(clip) if out is None else Path(out), minutes=float(minutes),
+        intrinsics=Path(intrinsics) if isinstance(intrinsics, str) else intrinsics,
+        truth=None if truth is None else Path(truth), seed=seed, device=device, quiet=quiet,
+    )
+    return Run(folder)
+
+
+def default_out(clip: str | Path) -> Path:
+    """Where a run goes when nobody says: runs/<name of the clip>."""
+    clip = Path(clip).absolute()
+    return Path("runs") / ((clip.name if clip.is_dir() else clip.stem) or "clip")
+
+
+def judge(run: str | Path | Run, truth: str | Path) -> list[Score]:
+    """Scores of a run, or its folder, against a plain folder that knows the truth."""
+    return judge_run(run.folder if isinstance(run, Run) else run, truth)
+
+
+def demo(out: str | Path = "runs/demo", seed: int = 0, device: str = "auto", quiet: bool = False) -> Run:
+    """Renders a clip of a furnished room into `out`/footage, learns it in at most three minutes on two cores, and
+    judges it against its own truth."""
+    footage = render(Path(out) / "footage", frames=DEMO_FRAMES, seed=seed, quiet=quiet)
+    return learn(footage, out, DEMO_MINUTES, footage / "intrinsics.txt", footage, seed, device, quiet)
+
+
+def render(
+    out: str | Path, family: str = "room", frames: int = DEMO_FRAMES, seed: int = 0, quiet: bool = False
+) -> Path:
+    """Renders a clip through a procedural world as a plain folder with exact depth and path, and returns the folder.
+
+    A folder that holds this very clip already is left as it is. Raises InputError for an unknown family, or a folder
+    that cannot be written.
+    """
+    from .engine.log import Progress
+    from .sources.worlds import Spec, write_world
+
+    spec, done = Spec(family=family, frames=frames, seed=seed), Path(out) / "world.yaml"
+    if done.is_file() and Spec.from_yaml(done) == spec:
+        return Path(out)
+    if quiet:
+        return write_world(spec, out)
+    with Progress() as progress:
+        progress.phase("render", frames, "frames")
+        return write_world(spec, out, lambda finished, _: progress.reach(finished))
+
+
+def train(
+    system: str,
+    data: str | Path,
+    out: str | Path | None = None,
+    preset: str = "small",
+    steps: int = 1000,
+    frames: int = 3,
+    gap: int = 1,
+    width: int = 256,
+    seed: int = 0,
+    device: str = "auto",
+    quiet: bool = False,
+) -> Path:
+    """Trains a system of the table of contents on clips from a plain folder, and returns the folder of the results with
+    its model.safetensors (`epipole.recipes.train.load_model` opens it).
+
+    data        plain folder, or "world" for a procedural room rendered into `out`/footage
+    out         runs/<system> by default; the same call again goes on where an interrupted one stopped
+    frames      of a clip, `gap` apart and `width` pixels wide
+    """
+    from .engine.fit import Train
+    from .engine.log import Progress
+    from .recipes.train import train as train_on
+    from .sources.clips import Clips
+    from .sources.plain import PlainFolder
+
+    folder = Path("runs") / system if out is None else Path(out)
+    footage = render(folder / "footage", seed=seed, quiet=quiet) if str(data) == "world" else Path(data)
+    clips, how = Clips(PlainFolder(footage), frames, gap, width), Train(steps=steps, seed=seed, device=device)
+    if quiet:
+        train_on(system, clips, preset, how, folder)
+    else:
+        with Progress() as progress:
+            train_on(system, clips, preset, how, folder, progress=progress)
+    return folder
+
+
+@dataclass(frozen=True)
+class SystemInfo:
+    """One line of the table of contents."""
+
+    name: str
+    paper: str
+    presets: list[str]
+
+
+def list_systems() -> list[SystemInfo]:
+    """Every system that `epipole train` knows."""
+    from .systems import SYSTEMS, load, presets
+
+    return [SystemInfo(name, load(name).paper, list(presets(name))) for name in SYSTEMS]

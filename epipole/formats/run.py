@@ -1,0 +1,107 @@
+"""Reads a RUN folder (docs/run-folder.md): every array lazily, frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import yaml
+from jaxtyping import Float32, Float64
+
+from ..types.errors import InputError
+from . import kitti, tum
+from .numbers import DAMAGED
+
+
+class FrameArrays(Sequence[Float32[np.ndarray, "h w"]]):
+    """One array per frame from an .npz archive, read when it is asked for; a slice gives a list."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises InputError where the archive is missing or damaged."""
+        self.path = path
+        try:
+            self._archive = np.load(path)
+            self._names = sorted(self._archive.files)
+        except DAMAGED as error:
+            raise InputError(f"{path} is missing or damaged; the same `epipole learn` again finishes a run") from error
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @overload
+    def __getitem__(self, index: int) -> Float32[np.ndarray, "h w"]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Float32[np.ndarray, "h w"]]: ...
+    def __getitem__(self, index: int | slice) -> Float32[np.ndarray, "h w"] | list[Float32[np.ndarray, "h w"]]:
+        names = self._names[index]
+        try:
+            if isinstance(names, str):
+                return self._archive[names].astype(np.float32)
+            return [self._archive[name].astype(np.float32) for name in names]
+        except DAMAGED as error:
+            raise InputError(f"{self.path} is damaged at frame {names}; learn the clip again") from error
+
+
+class RunFiles:
+    """What a finished run left. `about` is the content of run.yaml.
+
+    Raises InputError for a folder that is no run; for a run that is not finished or that lost a file when what it
+    lacks is asked for.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        try:
+            about = yaml.safe_load((self.folder / "run.yaml").read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"{self.folder} is not a RUN folder: it has no run.yaml that can be read") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise InputError(f"{self.folder / 'run.yaml'} is damaged; learn the clip again") from error
+        if not isinstance(about, dict):
+            raise InputError(f"{self.folder / 'run.yaml'} is empty; learn the clip again")
+        self.about: dict[str, Any] = about
+
+    @property
+    def finished(self) -> bool:
+        """Whether learning went to its end."""
+        return bool(self.about.get("finished"))
+
+    @cached_property
+    def depth(self) -> FrameArrays:
+        """z per frame at the network's resolution, in metres or up to one scale (`about['scale']`)."""
+        return FrameArrays(self.folder / "depth.npz")
+
+    @cached_property
+    def log_variance(self) -> FrameArrays:
+        """Log of the variance of log depth, per frame."""
+        return FrameArrays(self.folder / "log_variance.npz")
+
+    @cached_property
+    def path(self) -> Float64[np.ndarray, "F 4 4"]:
+        """T_world_camera of every frame."""
+        return kitti.read_poses(self.folder / "path_kitti.txt")
+
+    @cached_property
+    def timestamps(self) -> Float64[np.ndarray, "F"]:
+        """Seconds since the first frame."""
+        return tum.read(self.folder / "path_tum.txt")[0]
+
+    @property
+    def intrinsics(self) -> Float64[np.ndarray, "3 3"]:
+        """K in pixels of images of the size `image_size`."""
+        fx, fy, cx, cy = (float(self._intrinsic(name)) for name in ("fx", "fy", "cx", "cy"))
+        return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(width, height) of the footage."""
+        return int(self._intrinsic("width")), int(self._intrinsic("height"))
+
+    def _intrinsic(self, name: str) -> Any:
+        try:
+            return self.about["intrinsics"][name]
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{self.folder / 'run.yaml'} names no intrinsics; the run is not finished") from error
