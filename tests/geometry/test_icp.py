@@ -92,6 +92,16 @@ def test_every_cloud_of_a_batch_is_aligned_for_itself(generator):
         torch.testing.assert_close(icp(a, b).T_target_source[k], icp(a[k], b[k]).T_target_source)
 
 
+@pytest.mark.parametrize("axis", [0, 2])
+def test_on_an_even_flat_grid_only_the_normal_direction_is_observable(axis):
+    """Nearest neighbours snap to the grid: a sideways move of most of a cell is taken for a small one the other way."""
+    u, v = torch.meshgrid(torch.arange(30), torch.arange(30), indexing="ij")
+    a = 0.069 * torch.stack([u, v, torch.zeros_like(u)], -1).flatten(0, 1).to(F64)
+    shift = torch.zeros(3, dtype=F64).index_fill(0, torch.tensor(axis), 0.05)
+    found = icp(a, a + shift).T_target_source[axis, 3]
+    assert found == pytest.approx(0.05, abs=1e-9) if axis == 2 else -0.02 < found < -0.01
+
+
 def test_each_iteration_lowers_the_cost(generator):
     a, b = box(generator, 200), box(generator, 200)
     costs = [float(icp(a, b, k).residual.square().sum()) for k in (1, 2, 4, 8, 16)]

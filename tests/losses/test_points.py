@@ -128,6 +128,15 @@ def test_the_papers_rule_for_the_ego_motion_is_right_to_first_order(generator):
     torch.testing.assert_close(true, -weights, atol=0.05, rtol=0)
 
 
+def test_residuals_do_not_feel_the_ego_motion(generator):
+    """Why the paper's rule may leave this path out: whatever small motion is added, ICP takes it away again."""
+    a, T, b = rough_pair(generator)
+    ego = torch.zeros(6, dtype=F64, requires_grad=True)
+    residual = icp_exact_gradient(a, se3_exp(ego) @ T, b).residual
+    upstream = torch.randn(residual.shape, generator=generator, dtype=F64)
+    assert torch.autograd.grad((residual * upstream).sum(), ego)[0].abs().max() < 1e-6
+
+
 # ---- the exact gradient
 
 def test_exact_gradient_is_the_numerical_one(generator):
