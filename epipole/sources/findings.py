@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from epipole.sources.two_view import TwoView
-from epipole.types.errors import FootageError
+from ..types.errors import FootageError
+from .two_view import TwoView
 
 BLURRED = 0.012
 """Detail (see `Look.detail`) below which a frame is too blurred: a sharp image after a blur of 4 pixels of 320.

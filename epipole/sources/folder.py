@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from epipole.sources.footage import Footage, Frame, resized, shown
-from epipole.types.errors import InputError
+from ..types.errors import InputError
+from .footage import Footage, Frame, resized, shown
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 SUBFOLDERS = ("image", "images", "color")

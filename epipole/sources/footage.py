@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from epipole.types.errors import InputError
+from ..types.errors import InputError
 
 SMALLEST_SIDE = 16
 """Frames with fewer pixels than this along a side are refused: no network sees anything in them."""

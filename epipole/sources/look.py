@@ -6,14 +6,14 @@ its width since the one before, the sharper of the frames around that place.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from epipole.sources.findings import Look
-from epipole.sources.footage import Footage
-from epipole.sources.two_view import (
+from .findings import Look
+from .footage import Footage
+from .two_view import (
     Correspondence,
     Gray,
     TwoView,
@@ -37,9 +37,9 @@ FLOW_LOST, FLOW_WEAK = 0.2, 0.3
 """Shares of flow samples that must pass the forward-backward check. Consecutive frames of ordinary footage have more
 than 0.45, images of different scenes less than 0.05. Below WEAK a key frame is nearly out of sight."""
 
-SAME_PLACE, SAME_PLACE_FOLDER = 0.1, 0.25
-"""Largest Bhattacharyya distance of gray histograms at which two frames that neither flow nor features connect are
-still not a cut: frames of one shot are below 0.1, photos taken around one place below 0.2, other places above 0.27."""
+SAME_PLACE = 0.25
+"""Largest Bhattacharyya distance of gray histograms at which two photos of a folder, which neither flow nor features
+connect, are still taken for one place: photos around one place are below 0.2, other places above 0.27."""
 
 SHARPER_FROM = 0.75
 """From this share of `step` on a frame may become the key frame, if it is the sharpest since."""
@@ -66,8 +66,7 @@ def look(footage: Footage, progress: Callable[[int], None] | None = None, step: 
     """
     scale = min(1.0, (LOOK_PIXELS / (footage.width * footage.height)) ** 0.5)
     width, height = max(1, round(footage.width * scale)), max(1, round(footage.height * scale))
-    same_place = SAME_PLACE_FOLDER if footage.fps is None else SAME_PLACE
-    watcher, times = _Watcher(step, same_place), list[float]()
+    watcher, times = _Watcher(step, photos=footage.fps is None), list[float]()
     with _one_thread():
         for number, time, image in footage.read(width, height):
             times.append(time)
@@ -88,8 +87,8 @@ def look(footage: Footage, progress: Callable[[int], None] | None = None, step: 
 class _Watcher:
     """Sees frame after frame; remembers the last new frame, the last key frame and the best candidate for the next."""
 
-    def __init__(self, step: float, same_place: float) -> None:
-        self.step, self.same_place = step, same_place
+    def __init__(self, step: float, photos: bool) -> None:
+        self.step, self.photos = step, photos
         self.sharpness: list[float] = []
         self.detail: list[float] = []
         self.brightness: list[float] = []
@@ -145,7 +144,7 @@ class _Watcher:
             self._take(frame, None)
             self._judge(wide, last, frame)
         else:
-            if _histogram_distance(last.gray, frame.gray) > self.same_place:
+            if not self.photos or _histogram_distance(last.gray, frame.gray) > SAME_PLACE:
                 self.cuts.append(frame.number)
             self._take(frame, None)
 
@@ -197,7 +196,7 @@ def _all_if_sparse(found: Look) -> Look:
     """Photos taken a step or more apart are all key frames: there is nothing between them to choose from."""
     moves = found.displacement[found.usable & (found.displacement > 0)]
     if len(moves) and np.median(moves) >= found.step:
-        found.key_frames[:] = np.flatnonzero(found.usable).tolist()
+        return replace(found, key_frames=np.flatnonzero(found.usable).tolist())
     return found
 
 

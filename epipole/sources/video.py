@@ -14,9 +14,9 @@ from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 
-from epipole.sources.folder import IMAGE_SUFFIXES, FolderFootage
-from epipole.sources.footage import Footage, Frame, resized, shown
-from epipole.types.errors import InputError
+from ..types.errors import InputError
+from .folder import IMAGE_SUFFIXES, FolderFootage
+from .footage import Footage, Frame, resized, shown
 
 DEFAULT_FPS = 25.0
 """Rate assumed where a video states neither a rate nor times."""
