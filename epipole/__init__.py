@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .api import Cloud, Run, SystemInfo, demo, judge, learn, list_systems, render, train
 
+__version__ = "0.1.0"
 __all__ = ["Cloud", "Run", "SystemInfo", "demo", "judge", "learn", "list_systems", "render", "train"]
 
 
 def __getattr__(name: str) -> Any:
     """Loads the library when it is first used: `import epipole` alone costs nothing."""
-    if name == "__version__":
-        return import_module("importlib.metadata").version("epipole")
     if name in __all__:
         return getattr(import_module(".api", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return [*globals(), *__all__]

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "recipes": {"types", "geometry", "formats", "losses", "judges", "sources", "engine", "systems", "pipelines"},
     "viewer": {"types", "geometry", "formats", "judges"},
 }
-TOP = LIBRARY | {"viewer", "api", "cli"}  # what the top floor, files right in epipole/, may import
+TOP = LIBRARY | {"viewer", "api", "options", "cli"}  # what the top floor, files right in epipole/, may import
 OUTSIDE = {  # packages that a room may use; rooms not listed may use any
     "geometry": {"torch", "jaxtyping", "math", "typing", "collections", "__future__"},
     "losses": {"torch", "jaxtyping", "math", "typing", "collections", "__future__"},

@@ -1,0 +1,134 @@
+"""The commands and options of the command line."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import epipole
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser; `command` is the command's name, or None where none was given."""
+    parser = argparse.ArgumentParser(
+        prog="epipole", description="Learn depth, camera path and a 3-D map from your own video, without labels.")
+    parser.add_argument("--version", action="version", version=f"epipole {epipole.__version__}")
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
+
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+
+    _learn(command("learn", "learn depth, camera path and map of a clip; interrupted, it goes on"))
+    _inspect(command("inspect", "say what the footage is like, before any learning"))
+    _judge(command("judge", "score a run against the truth"))
+    _show(command("show", "open the report of a run in the browser"))
+    _train(command("train", "train a system of the table of contents"))
+    command("list", "list the systems, their papers and presets")
+    _demo(command("demo", "render a clip, learn it in three minutes, and judge it against its own truth"))
+    _world(command("world", "render a procedural world as a plain folder"))
+    return parser
+
+
+def _learn(sub: argparse.ArgumentParser) -> None:
+    _clip(sub)
+    _out(sub, "folder of the results (default: runs/<name of the clip>)")
+    sub.add_argument("--minutes", type=positive, default=10.0, metavar="M", help="learning budget (default: 10)")
+    sub.add_argument("--intrinsics", type=intrinsics, metavar="K",
+                     help="file with the 3x3 matrix, or fx,fy,cx,cy in pixels of the clip (default: estimated)")
+    sub.add_argument("--truth", type=Path, metavar="FOLDER", help="plain folder to judge the result against")
+    _seed_and_device(sub)
+
+
+def _inspect(sub: argparse.ArgumentParser) -> None:
+    _clip(sub)
+    sub.add_argument("--json", action="store_true", help="print every measurement as JSON")
+
+
+def _judge(sub: argparse.ArgumentParser) -> None:
+    _run(sub)
+    sub.add_argument("--truth", type=Path, metavar="FOLDER", required=True,
+                     help="plain folder: images, and as far as known intrinsics.txt, poses.txt, depth/ or "
+                          "sparse_depth.npz")
+    sub.add_argument("--json", action="store_true", help="print a list of {name, value, unit, protocol}")
+
+
+def _show(sub: argparse.ArgumentParser) -> None:
+    _run(sub)
+    sub.add_argument("--no-browser", action="store_true", help="only print where the report is")
+
+
+def _train(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("system", metavar="SYSTEM", help="a name that `epipole list` shows")
+    sub.add_argument("--data", required=True, metavar="FOLDER|world", help="plain folder, or the procedural room")
+    sub.add_argument("--preset", default="small", help="size of the network (default: small)")
+    sub.add_argument("--steps", type=count, default=1000, metavar="N", help="training steps (default: 1000)")
+    sub.add_argument("--frames", type=count, default=3, metavar="N", help="length of a clip (default: 3)")
+    sub.add_argument("--gap", type=count, default=1, metavar="N",
+                     help="frames from one of a clip to the next (default: 1)")
+    sub.add_argument("--width", type=count, default=256, metavar="PX", help="of the images (default: 256)")
+    _out(sub, "folder of the results (default: runs/<SYSTEM>)")
+    _seed_and_device(sub)
+
+
+def _demo(sub: argparse.ArgumentParser) -> None:
+    _out(sub, "folder of the results (default: runs/demo)")
+    _seed_and_device(sub)
+
+
+def _world(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("family", metavar="FAMILY", help="kind of world: room")
+    _out(sub, "folder to write (required)", required=True)
+    sub.add_argument("--frames", type=count, default=160, metavar="N", help="length of the clip (default: 160)")
+    sub.add_argument("--seed", type=seed, default=0, metavar="S", help="another seed, another world (default: 0)")
+
+
+def _clip(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("clip", type=Path, metavar="CLIP", help="video file, or folder of images")
+
+
+def _run(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("run", type=Path, metavar="RUN", help="folder that `epipole learn` wrote")
+
+
+def _out(sub: argparse.ArgumentParser, text: str, required: bool = False) -> None:
+    sub.add_argument("-o", "--out", type=Path, metavar="FOLDER", required=required, help=text)
+
+
+def _seed_and_device(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--seed", type=seed, default=0, metavar="S", help="of everything random (default: 0)")
+    sub.add_argument("--device", default="auto", help="cpu, cuda or auto (default: auto)")
+
+
+def positive(text: str) -> float:
+    """A positive, finite number."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def count(text: str) -> int:
+    """A whole number of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of at least 1")
+    return value
+
+
+def seed(text: str) -> int:
+    """A whole number that is not negative."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError("a seed must not be negative")
+    return value
+
+
+def intrinsics(text: str) -> tuple[float, float, float, float] | Path:
+    """A file, or four numbers separated by commas."""
+    if "," not in text or Path(text).exists():
+        return Path(text)
+    try:
+        fx, fy, cx, cy = (float(word) for word in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is neither a file nor four numbers fx,fy,cx,cy") from error
+    return fx, fy, cx, cy

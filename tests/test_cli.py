@@ -1,0 +1,263 @@
+"""The command line, in this process and as a person starts it."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import webbrowser
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from epipole import cli
+from epipole.cli import main
+from epipole.systems import SYSTEMS
+from epipole.types.errors import InputError
+from tests.runs import FRAMES, write_run, write_truth
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = ("learn", "inspect", "judge", "show", "train", "list", "demo", "world")
+HEAVY = {"torch", "numpy", "cv2", "av", "scipy", "gtsam", "matplotlib", "plotly", "yaml", "rich"}
+
+
+def started(*arguments: str | bytes, **options) -> subprocess.Popen:
+    command = [sys.executable, "-m", "epipole.cli", *arguments]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+
+@pytest.fixture
+def run(tmp_path) -> Path:
+    return write_run(tmp_path / "run")
+
+
+@pytest.fixture
+def truth(tmp_path) -> Path:
+    return write_truth(tmp_path / "truth")
+
+
+@pytest.fixture
+def learned(monkeypatch, tmp_path) -> list[dict]:
+    """Stands in for the learning itself: notes how it was called and leaves a finished run."""
+    calls: list[dict] = []
+
+    def learn_video(clip: Path, out: Path, **options) -> Path:
+        calls.append({"clip": clip, "out": out, **options})
+        return write_run(out)
+
+    monkeypatch.setitem(sys.modules, "epipole.recipes.learn_video", SimpleNamespace(learn_video=learn_video))
+    monkeypatch.chdir(tmp_path)
+    return calls
+
+
+@pytest.mark.parametrize("arguments", [[], *([c] for c in COMMANDS)])
+def test_help_names_the_command_and_its_options(arguments, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([*arguments, "--help"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    assert all(c in text for c in (arguments or COMMANDS))
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_no_command_shows_the_help_and_is_an_error(capsys):
+    assert main([]) == 2
+    assert "learn" in capsys.readouterr().err
+
+
+def test_help_loads_nothing_heavy():
+    program = ("import sys\nfrom epipole.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+               "print(' '.join(sys.modules))")
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "epipole.cli" in loaded
+    assert not loaded & HEAVY
+
+
+def test_judge_prints_scores_under_their_protocol(run, truth, capsys):
+    assert main(["judge", str(run), "--truth", str(truth)]) == 0
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert "median-scaled" in lines[0]
+    assert lines[1].split()[0] == "abs_rel"
+    assert "constant depth" in lines[1]
+    assert any("Sim(3)" in line for line in lines)
+    assert "t_rel" in err  # and why it is absent
+
+
+def test_judge_prints_json(run, truth, capsys):
+    assert main(["judge", str(run), "--truth", str(truth), "--json"]) == 0
+    scores = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert scores["abs_rel"]["value"] < 2e-3
+    assert scores["ate"]["unit"] == "m"
+    assert all(entry["protocol"] for entry in scores.values())
+
+
+@pytest.mark.parametrize(("command", "code"), [
+    (["judge", "none", "--truth", "truth"], 2), (["judge", "run", "--truth", "none"], 2),
+    (["judge", "run", "--truth", "run/run.yaml"], 2), (["judge", "run/run.yaml", "--truth", "truth"], 2),
+    (["show", "none"], 2), (["inspect", "none.mp4"], 2), (["inspect", "run/run.yaml"], 2), (["inspect", "run"], 2),
+    (["train", "none", "--data", "truth"], 2), (["train", "vid2depth", "--data", "run"], 2),
+    (["train", "vid2depth", "--data", "truth", "--preset", "none"], 2), (["world", "none", "-o", "w"], 2),
+    (["world", "room", "-o", "run/run.yaml", "--frames", "1"], 2),
+    (["world", "room", "-o", "run/run.yaml/w", "--frames", "1"], 2)])
+def test_what_the_user_can_mend_is_one_sentence(run, truth, tmp_path, monkeypatch, capsys, command, code):
+    monkeypatch.chdir(tmp_path)
+    assert main(command) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert err.startswith("epipole: ")
+
+
+@pytest.mark.parametrize("command", [
+    ["learn"], ["learn", "a.mp4", "--minutes", "0"], ["learn", "a.mp4", "--minutes", "ten"],
+    ["learn", "a.mp4", "--intrinsics", "1,2,3"], ["judge", "run"], ["train", "vid2depth"], ["fly"],
+    ["world", "room"], ["world", "room", "-o", "w", "--frames", "0"]])
+def test_a_command_that_makes_no_sense_ends_with_2(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(command)
+    assert end.value.code == 2
+    assert "usage" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("error", "code", "word"), [
+    (InputError("first\nsecond"), 2, "first second"),
+    (KeyboardInterrupt(), 130, "interrupted; the same command goes on from here"),
+    (OSError(errno.ENOSPC, "No space left on device", "cloud.ply"), 2, "cloud.ply: the disk is full"),
+    (FileNotFoundError(errno.ENOENT, "No such file", "a.mp4"), 2, "a.mp4: there is no such file"),
+    (PermissionError(errno.EACCES, "Permission denied", b"r\xff"), 2, "permission denied"),
+    (IsADirectoryError(errno.EISDIR, "Is a directory", "d"), 2, "d: this is a folder")])
+def test_errors_become_a_sentence_and_an_exit_code(monkeypatch, capsys, error, code, word):
+    def fail(options):
+        raise error
+
+    monkeypatch.setitem(cli.ACTIONS, "list", fail)
+    assert main(["list"]) == code
+    err = capsys.readouterr().err
+    assert word in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), OSError(errno.EIO, "Input/output error"), KeyError("depth")])
+def test_what_nobody_foresaw_keeps_its_traceback(monkeypatch, error):
+    def fail(options):
+        raise error
+
+    monkeypatch.setitem(cli.ACTIONS, "list", fail)
+    with pytest.raises(type(error)):
+        main(["list"])
+
+
+def test_list_shows_every_system_and_its_paper(capsys):
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(SYSTEMS)
+    assert all("http" in line and "small" in line for line in lines)
+
+
+def test_learn_hands_everything_on(learned, truth, capsys):
+    command = ["learn", "a.mp4", "-o", "r", "--minutes", "2.5", "--truth", str(truth), "--seed", "7", "--device", "cpu"]
+    assert main([*command, "--intrinsics", "1,2,3.5,4"]) == 0
+    assert learned == [{"clip": Path("a.mp4"), "out": Path("r"), "minutes": 2.5, "intrinsics": (1, 2, 3.5, 4),
+                        "truth": truth, "seed": 7, "device": "cpu", "quiet": False}]
+    assert capsys.readouterr().out.splitlines()[-1] == f"report: {Path('r/report.html')}"
+
+
+def test_learn_has_defaults(learned):
+    assert main(["learn", "a.b.mp4", "--intrinsics", "K.txt"]) == 0
+    assert learned[0] == {"clip": Path("a.b.mp4"), "out": Path("runs/a.b"), "minutes": 10.0,
+                          "intrinsics": Path("K.txt"), "truth": None, "seed": 0, "device": "auto", "quiet": False}
+
+
+def test_a_truth_that_cannot_be_read_is_refused_before_learning(learned, tmp_path):
+    assert main(["learn", "a.mp4", "--truth", str(tmp_path / "none")]) == 2
+    assert learned == []
+
+
+def test_demo_learns_the_clip_it_rendered_against_its_own_truth(learned, monkeypatch, capsys):
+    monkeypatch.setattr("epipole.api.DEMO_FRAMES", 3)
+    assert main(["demo", "-o", "d"]) == 0
+    (call,) = learned
+    assert call["clip"] == call["truth"] == Path("d/footage")
+    assert call["intrinsics"] == Path("d/footage/intrinsics.txt")
+    assert call["minutes"] < 3
+    assert len(list(Path("d/footage/color").iterdir())) == 3
+    assert capsys.readouterr().out.splitlines()[-1] == f"report: {Path('d/report.html')}"
+
+
+def test_inspect_says_what_the_footage_is_like(truth, capsys):
+    assert main(["inspect", str(truth)]) == 0
+    text = capsys.readouterr().out
+    assert f"{FRAMES} images" in text
+    assert main(["inspect", str(truth), "--json"]) == 0
+    seen = json.loads(capsys.readouterr().out)
+    assert (seen["width"], seen["height"], len(seen["times"])) == (64, 48, FRAMES)
+    assert seen["refusal"]  # frames of one gray teach nothing
+
+
+def test_show_writes_the_report_if_need_be_and_opens_it(run, monkeypatch, capsys):
+    opened = []
+    monkeypatch.setattr(webbrowser, "open", lambda url: opened.append(url) or True)
+    assert main(["show", str(run), "--no-browser"]) == 0
+    assert capsys.readouterr().out.strip() == str(run / "report.html")
+    assert (run / "report.html").stat().st_size > 1000
+    assert opened == []
+    assert main(["show", str(run)]) == 0
+    assert opened == [(run / "report.html").as_uri()]
+    monkeypatch.setattr(webbrowser, "open", lambda url: False)
+    assert main(["show", str(run)]) == 2
+
+
+def test_train_leaves_a_model(truth, tmp_path, capsys):
+    command = ["train", "sfmlearner", "--data", str(truth), "--steps", "1", "--width", "32", "-o", str(tmp_path / "m")]
+    assert main([*command, "--device", "cpu"]) == 0
+    model = Path(capsys.readouterr().out.strip())
+    assert model == tmp_path / "m" / "model.safetensors"
+    assert model.stat().st_size > 1e5
+
+
+def test_world_writes_a_plain_folder(tmp_path, capsys):
+    assert main(["world", "room", "-o", str(tmp_path / "w"), "--frames", "2", "--seed", "3"]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "w")
+    assert len((tmp_path / "w" / "poses.txt").read_text().splitlines()) == 2
+
+
+def test_ctrl_c_is_one_line_and_130(tmp_path):
+    process = started("world", "room", "-o", str(tmp_path / "w"), "--frames", "5000")
+    try:
+        until = time.monotonic() + 60
+        while not (tmp_path / "w" / "color").is_dir() and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert err.decode().splitlines()[-1] == "epipole: interrupted; the same command goes on from here"
+    assert b"Traceback" not in err
+
+
+def test_a_reader_that_leaves_is_no_error():
+    process = started("list")
+    process.stdout.close()
+    err = process.stderr.read()
+    assert process.wait() == 0
+    assert err == b""
+
+
+def test_names_that_are_not_utf8_are_names(run, truth, tmp_path):
+    odd = os.fsencode(tmp_path) + b"/odd\xff"
+    os.rename(run, odd)
+    shown = started("show", odd, "--no-browser")
+    out, err = shown.communicate()
+    assert (shown.returncode, err) == (0, b"")
+    assert out.decode().strip().endswith("report.html")
+    judged = started("judge", odd, "--truth", os.fsencode(truth), "--json")
+    assert json.loads(judged.communicate()[0])[0]["name"] == "abs_rel"
+    missing = started("judge", odd + b"none", "--truth", os.fsencode(truth))
+    assert missing.communicate()[1].count(b"\n") == 1
+    assert missing.returncode == 2
