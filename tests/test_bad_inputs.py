@@ -14,9 +14,10 @@ from epipole.sources.video import open_footage
 from epipole.types.errors import EpipoleError, FootageError, InputError
 from tests.sources.clips import standing, walking, write_video
 
-
 NOISE = np.random.default_rng(0).bytes(20_000)
-NO_VIDEO = {"empty": b"", "zeros": bytes(5000), "text": b"not a video\n" * 500, "playlist": b"#EXTM3U\n", "noise": NOISE}
+NO_VIDEO = {
+    "empty": b"", "zeros": bytes(5000), "text": b"not a video\n" * 500, "playlist": b"#EXTM3U\n", "noise": NOISE,
+}  # fmt: skip
 
 
 def refused(action: Callable[[], object], kind: type[EpipoleError] = InputError) -> str:
