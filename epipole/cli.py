@@ -89,9 +89,12 @@ def _inspect(options: Namespace) -> None:
 
 
 def _judge(options: Namespace) -> None:
+    from .judges.depth import DepthProtocol
+    from .judges.motion import MotionProtocol
     from .recipes.judge_run import judge_run, why_absent
 
-    scores = judge_run(options.run, options.truth)
+    depth = DepthProtocol(options.scaling, options.crop, cap=options.cap)
+    scores = judge_run(options.run, options.truth, depth, MotionProtocol(options.alignment))
     if options.json:
         print(json.dumps([score.as_dict() for score in scores], indent=1))
     else:

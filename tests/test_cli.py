@@ -96,6 +96,15 @@ def test_judge_prints_json(run, truth, capsys):
     assert all(entry["protocol"] for entry in scores.values())
 
 
+def test_the_protocol_is_chosen_by_options(run, truth, capsys):
+    command = ["judge", str(run), "--truth", str(truth), "--json"]
+    assert main([*command, "--scaling", "none", "--crop", "garg", "--cap", "80", "--alignment", "se3"]) == 0
+    scores = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert scores["abs_rel"]["value"] == pytest.approx(0.75, abs=2e-3)  # a quarter of the true scale
+    assert "Garg crop" in scores["abs_rel"]["protocol"]
+    assert scores["ate"]["value"] > 0.1
+
+
 @pytest.mark.parametrize(("command", "code"), [
     (["judge", "none", "--truth", "truth"], 2), (["judge", "run", "--truth", "none"], 2),
     (["judge", "run", "--truth", "run/run.yaml"], 2), (["judge", "run/run.yaml", "--truth", "truth"], 2),

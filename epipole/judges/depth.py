@@ -46,10 +46,6 @@ class DepthProtocol(Protocol):
                 "inverse depth read bilinearly at the truth's pixels, mean over images")
 
 
-KITTI_EIGEN_GARG_80 = DepthProtocol(crop="garg", cap=80.0)
-KITTI_EIGEN_GARG_50 = DepthProtocol(crop="garg", cap=50.0)
-
-
 class DepthFrame(NamedTuple):
     """One image's prediction (of any resolution) and the truth: z at pixels (x, y) of an image of width x height."""
 
