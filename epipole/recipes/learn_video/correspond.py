@@ -146,7 +146,7 @@ class FlowStore:
             RowWriter(part / "valid.npy", (2, (w * h + 7) // 8), np.uint8) as bits,
             one_thread(),
         ):
-            for done, (pair, (flow, valid)) in enumerate(zip(pairs, _in_order(work, pairs, threads), strict=True), 1):
+            for done, (pair, (flow, valid)) in enumerate(zip(pairs, in_order(work, pairs, threads), strict=True), 1):
                 share = valid.mean((1, 2))
                 if share.mean() >= LEAST_VALID:
                     kept.append(np.array(pair))
@@ -181,7 +181,7 @@ class FlowStore:
                        torch.from_numpy(observed).flatten(0, 1), torch.from_numpy(weight).flatten(0, 1))  # fmt: skip
 
 
-def _in_order(work: Callable[[A], B], items: Iterable[A], threads: int) -> Iterator[B]:
+def in_order(work: Callable[[A], B], items: Iterable[A], threads: int) -> Iterator[B]:
     """Results in the order of the items; no more are begun than a few ahead of what was taken."""
     waiting: deque[Future[B]] = deque()
     with ThreadPoolExecutor(threads) as pool:
