@@ -75,8 +75,9 @@ class KeyImages:
 
 
 def chain_pairs(shots: Sequence[int], gaps: Sequence[int] = (1, 2, 3, 5)) -> list[Pair]:
-    """Pairs (a, a + gap) of key frames of one shot; `shots` names the shot of every key frame. Short gaps first."""
-    return [(a, a + gap) for gap in gaps for a in range(len(shots) - gap) if shots[a] == shots[a + gap]]
+    """Pairs (a, a + gap) of key frames of one shot; `shots` names the shot of every key frame. In order of a."""
+    return [(a, a + gap) for a in range(len(shots)) for gap in gaps
+            if a + gap < len(shots) and shots[a] == shots[a + gap]]  # fmt: skip
 
 
 class Samples(NamedTuple):
