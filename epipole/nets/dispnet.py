@@ -10,6 +10,7 @@ from .convolution import conv, predict, upconv
 ENCODER = ((7, 32), (5, 64), (3, 128), (3, 256), (3, 512), (3, 512), (3, 512))  # kernel, channels of cnv1 .. cnv7
 DECODER = (512, 512, 256, 128, 64, 32, 16)                                      # channels of icnv7 .. icnv1
 GAIN, FLOOR = 10.0, 0.01                                                        # disparity = 10 sigmoid + 0.01
+SMALLEST = 17  # pixels along a side with which the coarsest scale has 3: what SSIM and second derivatives take
 
 
 class DispNet(nn.Module):
@@ -46,8 +47,8 @@ class DispNet(nn.Module):
             x = up(x)
             if x.shape[-2:] != skip.shape[-2:]:
                 x = F.interpolate(x, skip.shape[-2:], mode="nearest")
-            coarser = [F.interpolate(d, skip.shape[-2:], mode="bilinear") for d in disparities[-1:]]
+            coarser = [F.interpolate(d.to(x), skip.shape[-2:], mode="bilinear") for d in disparities[-1:]]
             x = merge(torch.cat([x, skip.to(x.dtype), *coarser], 1))
             if level >= 3:
-                disparities.append(GAIN * torch.sigmoid(self.predict[level - 3](x)) + FLOOR)
+                disparities.append(GAIN * torch.sigmoid(self.predict[level - 3](x).float()) + FLOOR)
         return disparities[::-1]

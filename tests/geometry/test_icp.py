@@ -30,13 +30,13 @@ def test_nearest_is_the_double_loop(generator):
 def test_blocks_do_not_change_the_answer(generator, monkeypatch):
     source, target = box(generator, 101).unflatten(0, (1, 101)).repeat(2, 1, 1), box(generator, 2 * 37).view(2, 37, 3)
     whole = nearest(source, target)
-    monkeypatch.setattr(module, "BLOCK", 300)
+    monkeypatch.setitem(module.BLOCK, "cpu", 300)
     for a, b in zip(nearest(source, target), whole, strict=True):
         assert torch.equal(a, b)
 
 
 def test_nearest_is_exact_far_from_the_origin():
-    """Differences first: |a|^2 - 2ab + |b|^2 in float32 would lose a millimetre at 1 km."""
+    """|a|^2 - 2ab + |b|^2 in float32 would lose a millimetre at 1 km."""
     target = torch.tensor([[1000.0, 0, 0], [1000.002, 0, 0]])
     assert nearest(torch.tensor([[1000.0015, 0, 0], [999.9, 0, 0]]), target)[0].tolist() == [1, 0]
 

@@ -46,3 +46,12 @@ def test_one_image_of_one_pixel_at_the_bottom_trains_with_batch_norm():
     net = DispNet(0.1, batch_norm=True).train()
     sum(d.mean() for d in net(torch.rand(1, 3, 32, 32))).backward()
     assert all(torch.isfinite(p.grad).all() for p in net.parameters())
+
+
+def test_the_sigmoid_is_computed_in_float32():
+    """A sigmoid in bfloat16 knows 256 depths."""
+    net, image = DispNet(0.1).eval(), torch.rand(1, 3, 64, 64)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        disparity = net(image)[0]
+    assert disparity.dtype == torch.float32
+    assert len(disparity.bfloat16().unique()) < 0.5 * len(disparity.unique())

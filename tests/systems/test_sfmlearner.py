@@ -153,6 +153,13 @@ def test_depth_of_single_views_needs_no_clip_and_motion_does(clip):
             learner(Views(image=image[:, :2]))
 
 
+def test_the_smallest_images_learn_and_smaller_ones_are_refused_in_words():
+    views = Views(image=torch.rand(1, 3, 3, 17, 20), K=K.expand(1, 3, 3, 3))
+    assert all(torch.isfinite(term) for term in system().loss(views).values())
+    with pytest.raises(InputError):
+        system().loss(Views(image=views.image[..., :16, :], K=views.K))
+
+
 def test_odd_sizes_and_five_frames_learn_without_a_mask():
     torch.manual_seed(0)
     learner = SfmLearner(replace(PRESETS["odometry"], width=0.1, explain=False))

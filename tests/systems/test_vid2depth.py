@@ -175,6 +175,13 @@ def test_clips_of_another_length_are_refused_in_words_and_single_views_have_dept
             learner(Views(image=image[:, :2]))
 
 
+def test_the_smallest_images_learn_and_smaller_ones_are_refused_in_words():
+    views = Views(image=torch.rand(1, 3, 3, 17, 20), K=K.float().expand(1, 3, 3, 3))
+    assert all(torch.isfinite(term) for term in system().loss(views).values())
+    with pytest.raises(InputError):
+        system().loss(Views(image=views.image[..., :16, :], K=views.K))
+
+
 @GRADIENTS
 def test_it_learns_a_clip(clip, rule):
     image, k, *_ = clip

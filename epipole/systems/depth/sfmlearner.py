@@ -13,7 +13,7 @@ from ...geometry.pyramid import pyramid_level
 from ...geometry.warp import inverse_warp
 from ...losses.photometric import masked_mean
 from ...losses.smooth import second_order
-from ...nets.dispnet import DispNet
+from ...nets.dispnet import SMALLEST, DispNet
 from ...nets.posenet import PoseNet, stacked
 from ...types.errors import InputError
 from ...types.predictions import DepthAndMotion
@@ -81,7 +81,13 @@ class SfmLearner(System):
         return pose_vector_to_motion(vector), logits
 
     def loss(self, views: Views) -> dict[str, Tensor]:
-        """L_final = sum over scales l of L_vs^l + lambda_s L_smooth^l + lambda_e sum_s L_reg(E_s^l)   (eq. 4)."""
+        """L_final = sum over scales l of L_vs^l + lambda_s L_smooth^l + lambda_e sum_s L_reg(E_s^l)   (eq. 4).
+
+        Raises InputError for images too small to have four scales.
+        """
+        if min(views.image.shape[-2:]) < SMALLEST:
+            raise InputError(f"SfMLearner learns from images of at least {SMALLEST} pixels along each side: "
+                             "give larger ones")
         image, middle = 2 * views.image - 1, self.config.sources // 2
         disparities = self.depth_net(image[:, middle])
         T_source_target, logits = self.motion(image)

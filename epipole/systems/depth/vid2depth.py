@@ -15,7 +15,7 @@ from ...geometry.warp import inverse_warp
 from ...losses.photometric import dssim, erode, masked_mean
 from ...losses.points import icp_exact_gradient, icp_paper_gradient
 from ...losses.smooth import edge_aware
-from ...nets.dispnet import DispNet
+from ...nets.dispnet import SMALLEST, DispNet
 from ...nets.posenet import PoseNet, stacked
 from ...types.errors import InputError
 from ...types.predictions import DepthAndMotion
@@ -82,7 +82,13 @@ class Vid2Depth(System):
         return pose_vector_to_motion(self.pose_net(stacked(image, list(range(frames))))[0])
 
     def loss(self, views: Views) -> dict[str, Tensor]:
-        """L = sum over scales s of alpha L_rec^s + beta L_3D^s + gamma L_SSIM^s + omega L_sm^s   (section 3.5)."""
+        """L = sum over scales s of alpha L_rec^s + beta L_3D^s + gamma L_SSIM^s + omega L_sm^s   (section 3.5).
+
+        Raises InputError for images too small to have four scales.
+        """
+        if min(views.image.shape[-2:]) < SMALLEST:
+            raise InputError(f"vid2depth learns from images of at least {SMALLEST} pixels along each side: "
+                             "give larger ones")
         flat = self.depth_net(views.image.flatten(0, 1))
         disparities = [d.unflatten(0, views.image.shape[:2]) for d in flat]
         return self.objective(views.image, views.K, disparities, self.motion(views.image))
@@ -96,20 +102,23 @@ class Vid2Depth(System):
     ) -> dict[str, Tensor]:
         """The loss for given depth and motion: every frame is a target, each of its neighbours a source."""
         c = self.config
+        pairs = ordered_pairs(T_next_this)
         L_rec, L_ssim, L_sm, L_3D = ([] for _ in range(4))
         for s, disparity in enumerate(disparities):
             X, K_s = pyramid_level(image, K, disparity.shape[-2:])
             depth = 1 / disparity
             cloud = unproject(depth, K_s)                                                     # Q, eq. 1
             L_sm += [c.smoothness / 2**s * m.mean() for m in edge_aware(disparity, X)]
-            for i, j, T_j_i, T_i_j in ordered_pairs(T_next_this):
+            for i, j, T_j_i, _ in pairs:
                 synthetic, mask = inverse_warp(X[:, j], depth[:, i], T_j_i, K_s[:, i], K_s[:, j])  # eq. 2, 3
                 if not c.principled_mask:
                     mask = torch.ones_like(mask)
                 L_rec.append(c.reconstruction * masked_mean((synthetic - X[:, i]).abs(), mask))
                 L_ssim.append(c.ssim * masked_mean(dssim(synthetic, X[:, i]), erode(mask)))
-                if c.icp:
-                    L_3D.append(c.icp / 2**s * self.alignment(cloud[:, j], T_i_j, cloud[:, i]))
+            if c.icp:  # all pairs as one batch
+                clouds = [(cloud[:, j], T_i_j, cloud[:, i]) for i, j, _, T_i_j in pairs]
+                aligned = self.alignment(*(torch.cat(part) for part in zip(*clouds, strict=True)))
+                L_3D.append(c.icp / 2**s * len(pairs) * aligned)
         terms = {"reconstruction": L_rec, "ssim": L_ssim, "smoothness": L_sm, "icp": L_3D}
         return {name: torch.stack(values).sum() for name, values in terms.items() if values}
 
