@@ -8,7 +8,7 @@ import poselib
 import torch
 from jaxtyping import Bool, Float, Float64, Int64, UInt8
 
-from ...geometry.bundle import rays
+from ...geometry.anchors import rays
 from ...geometry.motion import move, rotation_to_quaternion
 from .flow import Gray, dense_flow
 from .predict import steep

@@ -1,0 +1,190 @@
+"""Everything that a run leaves (docs/run-folder.md), but the report: streamed, every file whole or not there."""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Float32, Float64, UInt8
+
+from ...engine.checkpoint import write_bytes
+from ...formats import colmap, kitti, nerfstudio, npz, ply, png16, tum
+from ...formats.atomic import make_folder
+from ...sources.findings import Look
+from ...sources.folder import FolderFootage
+from ...sources.footage import Footage, Frame, resized, shown
+from ...types.errors import InputError
+from ..train import save_model
+from .cache import whole_folder
+from .correspond import KeyImages
+from .describe import Result, describe, write_description
+from .fuse import Moved, fuse
+from .predict import Predicted, Predictor, typical_depth
+
+LARGEST_PNG = 640           # pixels along the longer side
+PREVIEWS, PREVIEW_WIDTH, PREVIEW_QUALITY = 150, 320, 78
+MOST_COLMAP_POINTS = 100_000    # text takes ten times the room
+BATCH = 8
+
+Progress = Callable[[int, int], None]
+Path4x4 = Float64[np.ndarray, "f 4 4"]
+
+
+def write_outputs(
+    out: str | Path,
+    footage: Footage,
+    look: Look,
+    keys: KeyImages,
+    K_network: Float64[np.ndarray, "3 3"],
+    moved: Moved,
+    result: Result,
+    *,
+    device: str = "cpu",
+    bf16: bool = True,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Writes the RUN folder; run.yaml says `finished: true` last. Returns what stands in run.yaml.
+
+    The world becomes the first camera, and, unless the result is metric, typical (median) depth becomes 1. Interrupted
+    anywhere it leaves no half file that looks whole. `progress(frames done, frames in all)`.
+
+    Raises:
+        InputError: the disk is full or refuses, or the footage has other frames than when it was looked at.
+    """
+    out = make_folder(out)
+    remove_leftovers(out)
+    learned = Predictor(result.system, device, bf16)
+    typical = typical_depth(learned.of_key_frames(keys), len(keys))
+    factor = 1.0 if result.metric else 1 / typical
+    about = describe(footage, look, keys, result, typical * factor, factor)
+    write_description(out, about | {"finished": False})
+    predictor = Predictor(result.system, device, bf16, factor)
+    path = from_first_camera(result.T_world_camera, factor)
+    write_frames(out, footage, len(path), keys.size, predictor, about["depth"]["png_scale"], progress)
+    write_masks(out, keys, moved)
+    write_path(out, look.times, path)
+    cloud = fuse(keys, path[keys.key_frames], K_network, predictor.of_key_frames(keys), typical * factor, moved=moved)
+    ply.write(out / "cloud.ply", *cloud)
+    write_models(out, footage, result.intrinsics.K, path, *cloud)
+    save_model(out / "model.safetensors", result.system_name, result.config, result.system)
+    write_description(out, about | {"finished": True})
+    return about | {"finished": True}
+
+
+def remove_leftovers(out: Path) -> None:
+    """Unfinished files of a run that was killed."""
+    for part in out.glob(".*.part*"):
+        with suppress(OSError):  # a folder, or gone
+            part.unlink()
+
+
+def from_first_camera(T_world_camera: Path4x4, factor: float = 1.0) -> Path4x4:
+    """The path with the first camera as the world, lengths times `factor`."""
+    path = np.linalg.inv(T_world_camera[0]) @ T_world_camera
+    path[:, :3, 3] *= factor
+    path[0] = np.eye(4)
+    return path
+
+
+def write_frames(
+    out: Path,
+    footage: Footage,
+    frames: int,
+    size: tuple[int, int],
+    predictor: Predictor,
+    png_scale: float,
+    progress: Progress | None = None,
+) -> None:
+    """Depth of every frame (depth/, depth.npz), log_variance.npz and previews, in one pass over the footage."""
+    small = set(np.linspace(0, frames - 1, min(PREVIEWS, frames)).round().astype(int).tolist())
+    png, done = png_size(footage.width, footage.height), 0
+    with (whole_folder(out / "depth") as depth, whole_folder(out / "work" / "preview") as preview,
+          npz.writing(out / "depth.npz") as add_depth, npz.writing(out / "log_variance.npz") as add_variance,
+          ThreadPoolExecutor(2) as pool):  # fmt: skip
+
+        def pictures(frame: Frame, z: Float32[np.ndarray, "h w"]) -> None:
+            png16.write(depth / f"{frame.number:06d}.png", enlarged(z, png), png_scale)
+            if frame.number in small:
+                write_bytes(preview / f"{frame.number:06d}.jpg", jpeg(frame.image, footage.width / footage.height))
+
+        for batch, predicted in predictions(footage, size, predictor):
+            writing = pool.map(pictures, batch, predicted.depth)
+            for frame, z, log_variance in zip(batch, *predicted, strict=True):
+                add_depth(f"{frame.number:06d}", z.astype(np.float16))
+                add_variance(f"{frame.number:06d}", log_variance.astype(np.float16))
+            list(writing)  # waits, and raises what a thread raised
+            done += len(batch)
+            if progress:
+                progress(done, frames)
+        if done != frames:
+            raise InputError(f"{footage.name} gave {done} of {frames} frames when read again; "
+                             "see that nothing changes the footage and run the same command again.")  # fmt: skip
+
+
+def predictions(
+    footage: Footage, size: tuple[int, int], predictor: Predictor
+) -> Iterator[tuple[list[Frame], Predicted]]:
+    """All frames at twice the network's size, and what the network says of them, in batches."""
+    stream = footage.read(2 * size[0], 2 * size[1])
+    while batch := list(islice(stream, BATCH)):
+        yield batch, predictor(np.stack([resized(frame.image, size) for frame in batch]))
+
+
+def png_size(width: int, height: int) -> tuple[int, int]:
+    """The footage's (width, height), shrunk to `LARGEST_PNG` along the longer side if need be."""
+    shrink = min(1.0, LARGEST_PNG / max(width, height))
+    return max(1, round(shrink * width)), max(1, round(shrink * height))
+
+
+def enlarged(depth: Float[np.ndarray, "h w"], size: tuple[int, int]) -> Float[np.ndarray, "h2 w2"]:
+    """Depth at (width, height), bilinear in inverse depth, of which planes are linear functions."""
+    return 1 / cv2.resize(1 / depth, size, interpolation=cv2.INTER_LINEAR)
+
+
+def jpeg(image: UInt8[np.ndarray, "h w 3"], aspect: float) -> bytes:
+    """A preview of this aspect ratio (width / height)."""
+    small = resized(image, (PREVIEW_WIDTH, max(1, round(PREVIEW_WIDTH / aspect))))
+    return cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, PREVIEW_QUALITY])[1].tobytes()
+
+
+def write_masks(out: Path, keys: KeyImages, moved: Moved) -> None:
+    """mask.npz: one array per key frame."""
+    with npz.writing(out / "mask.npz") as add:
+        for k, number in enumerate(keys.key_frames):
+            add(f"{number:06d}", np.asarray(moved(k), bool))
+
+
+def write_path(out: Path, times: Float64[np.ndarray, "f"], path: Path4x4) -> None:
+    """path_tum.txt and path_kitti.txt."""
+    tum.write(out / "path_tum.txt", times, path)
+    kitti.write_poses(out / "path_kitti.txt", path)
+
+
+def write_models(
+    out: Path,
+    footage: Footage,
+    K: Float64[np.ndarray, "3 3"],
+    path: Path4x4,
+    points: Float32[np.ndarray, "p 3"],
+    colours: UInt8[np.ndarray, "p 3"],
+) -> None:
+    """colmap/ with a part of the cloud, and transforms.json."""
+    some = np.unique(np.linspace(0, len(points) - 1, min(MOST_COLMAP_POINTS, len(points))).round().astype(int))
+    files = image_files(footage, len(path))
+    with whole_folder(out / "colmap") as folder:
+        colmap.write_model(folder, K, footage.width, footage.height, [shown(file.name) for file in files], path,
+                           points[some].astype(np.float64), colours[some])  # fmt: skip
+    names = [shown(os.path.relpath(file, out) if file.is_absolute() else file) for file in files]
+    nerfstudio.write_transforms(out / "transforms.json", K, footage.width, footage.height, names, path, "cloud.ply")
+
+
+def image_files(footage: Footage, frames: int) -> list[Path]:
+    """The images of a folder; of a video what `ffmpeg -i CLIP -start_number 0 frames/%06d.png` makes of it in RUN."""
+    if isinstance(footage, FolderFootage):
+        return [file.absolute() for file in footage.files]
+    return [Path(f"frames/{number:06d}.png") for number in range(frames)]
