@@ -15,6 +15,7 @@ from ..engine.system import System
 from ..types.errors import InputError
 
 SYSTEMS = {
+    "reprojection": "depth.reprojection:ReprojectionDepth",
     "sfmlearner": "depth.sfmlearner:SfmLearner",
     "vid2depth": "depth.vid2depth:Vid2Depth",
 }

@@ -1,0 +1,176 @@
+"""Bundle adjustment over dense correspondences: poses, one inverse depth per anchor pixel, and the focal length.
+
+An anchor is a pixel of a key frame; its point is ray / inverse_depth. An edge says where the anchors of its source
+frame are seen in its target frame. Inverse depths are independent of each other given the cameras, so they are
+eliminated by the Schur complement (Triggs et al. 2000, section 6), and a step costs one dense solve in the cameras.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from .anchors import NEAR, Edges, Scene, rays, reproject, robust_cost
+from .motion import hat, se3_exp
+
+CHUNK = 24        # source frames linearised at a time: bounds the memory
+
+
+class Solved(NamedTuple):
+    scene: Scene
+    cost: float                           # mean robust cost per observation
+    log_focal_sd: float                   # standard deviation of log focal by the curvature; inf when it was held
+
+
+def _adjoint(T: Float[Tensor, "*b 4 4"]) -> Float[Tensor, "*b 6 6"]:
+    R, t = T[..., :3, :3], T[..., :3, 3]
+    top = torch.cat([R, hat(t) @ R], -1)
+    return torch.cat([top, torch.cat([torch.zeros_like(R), R], -1)], -2)
+
+
+class _System(NamedTuple):
+    """Normal equations reduced to the cameras, and what gives the depths back."""
+
+    S: Float[Tensor, "d d"]
+    g: Float[Tensor, "d"]
+    back: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]]
+
+
+def _slots(edges: Edges, n: int) -> Int[Tensor, "n s"]:
+    """Edge numbers by source frame, padded with -1."""
+    count = torch.bincount(edges.source, minlength=n)
+    order = torch.argsort(edges.source, stable=True)
+    table = torch.full((n, int(count.max())), -1, dtype=torch.long)
+    rank = torch.arange(len(order)) - torch.repeat_interleave(count.cumsum(0) - count, count)
+    table[edges.source[order], rank] = order
+    return table
+
+
+def _linearise(scene: Scene, edges: Edges, pixels: Tensor, frames: Tensor, slots: Tensor, sigma: float):
+    """Residuals, weights and Jacobians of all edges that leave these frames: axes (frame, slot, anchor, ...)."""
+    e = slots.clamp(min=0)
+    source, target = frames[:, None].expand_as(e), edges.target[e]
+    Y, T = reproject(scene, pixels, source, target)
+    z = Y[..., 2].clamp(min=NEAR)
+    x, y = Y[..., 0] / z, Y[..., 1] / z
+    fx, fy, o = scene.K[0, 0], scene.K[1, 1], torch.zeros_like(x)
+    uv = torch.stack([x * fx, y * fy], -1)
+    r = uv + scene.K[:2, 2] - edges.observed[e]
+    w = edges.weight[e] * (Y[..., 2] > NEAR) * (slots >= 0)[..., None] / (1 + (r / sigma).square().sum(-1)) / sigma**2
+    J_Y = torch.stack([torch.stack([fx / z, o, -fx * x / z], -1), torch.stack([o, fy / z, -fy * y / z], -1)], -2)
+    q = scene.inverse_depth[frames][:, None, :, None, None]
+    J_target = J_Y @ torch.cat([(q * torch.eye(3).to(q)).expand(*Y.shape, 3), -hat(Y)], -1)
+    J_source = -J_target @ _adjoint(T)[..., None, :, :]
+    J_depth = (J_Y @ T[..., None, :3, 3:])[..., 0]
+    ray = rays(pixels, scene.K)
+    d_ray = -torch.einsum("fsab,mb->fsma", T[..., :3, :2], ray[:, :2])  # a longer focal length narrows the ray
+    J_focal = (J_Y @ d_ray[..., None])[..., 0] + uv
+    return r, w, J_source, J_target, J_depth, J_focal, target
+
+
+def _reduce(scene: Scene, edges: Edges, pixels: Tensor, slots: Tensor, sigma: float, damping: float,
+            prior: Tensor | None, prior_weight: float) -> _System:
+    """Sum the camera system over chunks of source frames, the anchors' depths eliminated."""
+    n, size = len(scene.T_camera_world), 6 * len(scene.T_camera_world) + 1
+    S = torch.zeros(size * size, dtype=torch.float64)
+    g = torch.zeros(size, dtype=torch.float64)
+    back = []
+    for frames in torch.nonzero((slots >= 0).any(1))[:, 0].split(CHUNK):
+        r, w, J_i, J_j, J_q, J_f, target = _linearise(scene, edges, pixels, frames, slots[frames], sigma)
+        c, s, m = w.shape
+        wq = w[..., None] * J_q
+        C, C_g = (wq * J_q).sum((1, 3)), (wq * r).sum((1, 3))
+        if prior is not None:  # of the logarithm, so that it weighs the same at every depth
+            q, p = scene.inverse_depth[frames], prior[frames]
+            C, C_g = C + prior_weight / q**2, C_g + prior_weight * torch.log(q / p) / q
+        C = C * (1 + damping) + 1e-6
+        J = torch.cat([J_i, J_j, J_f[..., None]], -1)                                    # (c, s, m, 2, 13)
+        H = torch.einsum("csmka,csmkb->csab", w[..., None, None] * J, J)
+        b = torch.einsum("csmk,csmka->csa", w[..., None] * r, J)
+        E = torch.einsum("csmk,csmka->csma", wq, J)
+        unknowns = torch.cat([6 * frames[:, None, None].expand(c, s, 1) + torch.arange(6),
+                              6 * target[..., None] + torch.arange(6), torch.full((c, s, 1), 6 * n)], -1)  # (c, s, 13)
+        S.index_add_(0, (unknowns[..., :, None] * size + unknowns[..., None, :]).flatten(), H.flatten().double())
+        diagonal = torch.diagonal(H, dim1=-2, dim2=-1)
+        S.index_add_(0, (unknowns * (size + 1)).flatten(), (damping * diagonal).flatten().double())
+        g.index_add_(0, unknowns.flatten(), b.flatten().double())
+        # the source frame and the focal length stand in every slot of a row: sum them before the outer product
+        A = torch.cat([E[..., :6].sum(1), E[..., 6:12].transpose(1, 2).flatten(2), E[..., 12:].sum(1)], -1)  # (c, m, P)
+        columns = torch.cat([unknowns[:, 0, :6], unknowns[..., 6:12].flatten(1), unknowns[:, 0, 12:]], -1)   # (c, P)
+        A_C = A / C[..., None]
+        S.index_add_(0, (columns[:, :, None] * size + columns[:, None, :]).flatten(), -(A.mT @ A_C).flatten().double())
+        g.index_add_(0, columns.flatten(), -torch.einsum("cmp,cm->cp", A_C, C_g).flatten().double())
+        back.append((frames, A, columns, C, C_g))
+    return _System(S.view(size, size), g, back)
+
+
+def _solve(system: _System, held: Bool[Tensor, "d"]) -> tuple[Tensor, float]:
+    """Camera step, and the standard deviation of the last unknown (log focal) by the curvature."""
+    S, g = system.S.clone(), system.g.clone()
+    S.diagonal().add_(1e-6)
+    S[held], S[:, held] = 0, 0
+    S.diagonal()[held], g[held] = 1, 0
+    L, info = torch.linalg.cholesky_ex(S)
+    if int(info):
+        return torch.zeros_like(g), float("inf")
+    last = torch.zeros_like(g)
+    last[-1] = 1
+    x = torch.cholesky_solve(torch.stack([-g, last], -1), L)
+    return x[:, 0], float("inf") if bool(held[-1]) else float(x[-1, 1].clamp(min=0).sqrt())
+
+
+def _apply(scene: Scene, step: Tensor, system: _System) -> Scene:
+    """The scene after a camera step: depths follow by back-substitution; a depth that would turn negative halves."""
+    q = scene.inverse_depth.clone()
+    for frames, A, columns, C, C_g in system.back:
+        dq = -(C_g + (A @ step[columns].to(A)[..., None])[..., 0]) / C
+        old = q[frames]
+        q[frames] = torch.where(old + dq > 0.2 * old, old + dq, 0.2 * old).clamp(min=1e-6)
+    T = se3_exp(step[:-1].view(-1, 6)).to(q) @ scene.T_camera_world
+    K = scene.K.clone()
+    K[0, 0], K[1, 1] = K[0, 0] * step[-1].exp().to(K), K[1, 1] * step[-1].exp().to(K)
+    return Scene(T, q, K)
+
+
+def bundle_adjust(
+    scene: Scene,
+    edges: Edges,
+    pixels: Float[Tensor, "m 2"],
+    *,
+    fixed: Bool[Tensor, "n"] | None = None,
+    iterations: int = 15,
+    sigma: float = 0.5,
+    free_focal: bool = False,
+    prior: Float[Tensor, "n m"] | None = None,
+    prior_weight: float = 0.0,
+    tolerance: float = 1e-4,
+) -> Solved:
+    """Levenberg-Marquardt on the Cauchy-weighted reprojection error (px, scale `sigma`).
+
+    `fixed` frames keep their pose (default: the first); `prior` holds inverse depths that the anchors' logarithm is
+    drawn to with `prior_weight` (1 / variance of log depth). Stops when the cost falls by less than `tolerance`.
+    The gauge's scale is left to the damping: it does not move unless the data ask for it.
+    """
+    n = len(scene.T_camera_world)
+    if fixed is None:
+        fixed = torch.zeros(n, dtype=torch.bool)
+        fixed[0] = True
+    held = torch.cat([fixed.repeat_interleave(6), torch.tensor([not free_focal])])
+    slots, damping, sd = _slots(edges, n), 1e-4, float("inf")
+    cost = robust_cost(scene, edges, pixels, sigma)
+    for _ in range(iterations):
+        system = _reduce(scene, edges, pixels, slots, sigma, damping, prior, prior_weight)
+        step, sd_now = _solve(system, held)
+        trial = _apply(scene, step, system)
+        trial_cost = robust_cost(trial, edges, pixels, sigma)
+        if trial_cost < cost:
+            gain, scene, cost, sd = cost - trial_cost, trial, trial_cost, sd_now
+            damping = max(damping / 5, 1e-7)
+            if gain < tolerance * cost:
+                break
+        else:
+            damping *= 10
+            if damping > 1e2:
+                break
+    return Solved(scene, cost, sd)

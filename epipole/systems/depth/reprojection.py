@@ -1,0 +1,130 @@
+"""Depth of one camera's footage, taught by correspondence along a known path: the network of the main job.
+
+A single image in, depth and its uncertainty out. What teaches is where the pixels of one key frame are seen in
+another (dense flow, checked) and the motion between the two, which geometry has found; nothing is annotated. It joins
+Mahjourian 2018 (photometric and 3-D terms, principled mask) with the consistency of Bian 2019 and a reprojection error
+in place of a learned motion, which on one clip alone collapses to identity.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ...engine.system import System
+from ...geometry.camera import pixel_grid, project, transform, unproject
+from ...geometry.motion import se3_inverse
+from ...geometry.sample import sample
+from ...losses.photometric import masked_mean, ssim_l1
+from ...losses.points import icp_exact_gradient
+from ...losses.smooth import edge_aware, mean_normalised
+from ...nets.unet import UNet
+from ...types.predictions import Depth
+from ...types.views import Views
+
+
+@dataclass(frozen=True)
+class Config:
+    """Weights of the terms are per pixel of the network's grid; depth has the unit of the path, typically 1."""
+
+    widths: tuple[int, ...] = (32, 48, 64, 96, 128, 160)
+    depth_span: float = 4.0         # log depth stays within this of 0
+    triangulated: float = 1.0       # first stage: |log depth - log of triangulated anchors|
+    reprojection: float = 1.0       # px
+    soft: float = 0.3               # px; below it the reprojection error counts squared (Charbonnier)
+    farthest: float = 20.0          # px; a larger error teaches no more
+    consistency: float = 0.5        # log depth of this view, moved into the other, against the other's own
+    photometric: float = 0.1        # 0.85 DSSIM + 0.15 L1
+    moving: float = 3.0             # px; flow that rigid motion misses by more is a moving thing or a wrong flow
+    smoothness: float = 0.01        # edge-aware, of mean-normalised inverse depth
+    edge: float = 10.0              # contrast at which smoothness gives way
+    icp: float = 0.0                # 3-D loss of Mahjourian 2018 between the clouds of the two views
+    icp_points: int = 256           # of each cloud, drawn anew each step; they may match four times as many
+    uncertainty: float = 0.05       # Laplace likelihood of the consistency error
+
+
+PRESETS = {"paper": Config(), "small": Config(widths=(16, 32, 48, 64, 96))}
+
+
+class ReprojectionDepth(System):
+    """Single-image depth, one scale for the whole clip; log_variance is that of log depth."""
+
+    paper = "https://arxiv.org/abs/1802.05522"
+    needs = frozenset({"image", "K", "T_world_camera", "flow", "flow_valid", "depth", "depth_valid"})
+    reads = frozenset({"image"})
+
+    def __init__(self, config: Config = PRESETS["paper"]):
+        super().__init__()
+        self.config = config
+        self.net = UNet(2, config.widths)
+
+    def forward(self, views: Views) -> Depth:
+        """Depth (unit of the path) and log variance of log depth of every view."""
+        maps = self.net(views.image.flatten(0, 1) - 0.45).unflatten(0, views.image.shape[:2])
+        log_depth, log_scale = maps.float().split(1, 2)
+        span = self.config.depth_span
+        return Depth(depth=log_depth.clamp(-span, span).exp(), log_variance=2 * log_scale.clamp(-6, 2))
+
+    def first_loss(self, views: Views) -> dict[str, Tensor]:
+        """The first stage's loss: triangulated anchors too, which lead where reprojection alone sees no slope."""
+        return self.objective(views, self(views), self.config.triangulated)
+
+    def loss(self, views: Views) -> dict[str, Tensor]:
+        """The loss of the pair, both ways."""
+        return self.objective(views, self(views), 0.0)
+
+    def objective(self, views: Views, predicted: Depth, triangulated: float) -> dict[str, Tensor]:
+        """The loss for given depth. Each view is a target a; the next one (the last one's: the first) its source b."""
+        c = self.config
+        image, K, depth = (x.flatten(0, 1) for x in (views.image, views.K, predicted.depth))
+        flow, seen = views.flow.flatten(0, 1), views.flow_valid.flatten(0, 1)
+        other = following(views.image.shape[0], views.image.shape[1]).to(image.device)
+        pose = views.T_world_camera.flatten(0, 1)
+        T_b_a = se3_inverse(pose[other]) @ pose
+
+        cloud = transform(T_b_a, unproject(depth, K))
+        pixels, front = project(cloud, K[other])
+        error = pixels - pixel_grid(image.shape[-2], image.shape[-1], image) - flow
+        distance = error.norm(dim=1, keepdim=True)
+        charbonnier = (error.square().sum(1, keepdim=True) + c.soft**2).sqrt() - c.soft
+        rigid = seen & front & (distance.detach() < c.moving)
+        terms = {"reprojection": c.reprojection * masked_mean(charbonnier.clamp(max=c.farthest), seen & front)}
+
+        target = pixel_grid(image.shape[-2], image.shape[-1], image) + flow            # where the flow, not the depth, says it went
+        depth_b, inside = sample(depth[other], target)
+        apart = (cloud[:, 2:].clamp(min=1e-3).log() - depth_b.log()).abs()
+        terms["consistency"] = c.consistency * masked_mean(apart.clamp(max=0.5), rigid & inside)
+
+        synthetic, visible = sample(image[other], pixels)               # `visible` is the principled mask
+        terms["photometric"] = c.photometric * masked_mean(ssim_l1(synthetic, image), visible & rigid)
+        smooth = edge_aware(mean_normalised(1 / depth), c.edge * image)
+        terms["smoothness"] = c.smoothness * (smooth[0].mean() + smooth[1].mean())
+
+        log_scale = predicted.log_variance.flatten(0, 1) / 2
+        likelihood = apart.detach() * torch.exp(-log_scale) + log_scale
+        terms["uncertainty"] = c.uncertainty * masked_mean(likelihood, seen & front & inside)
+        if c.icp:
+            terms["icp"] = c.icp * self.alignment(unproject(depth, K), T_b_a, unproject(depth, K)[other], rigid)
+        if triangulated:
+            known = views.depth_valid.flatten(0, 1)
+            ratio = depth / torch.where(known, views.depth.flatten(0, 1), 1)
+            terms["triangulated"] = triangulated * masked_mean(ratio.log().abs().clamp(max=1), known)
+        return terms
+
+    def alignment(
+        self, source: Float[Tensor, "b 3 h w"], T_target_source: Float[Tensor, "b 4 4"],
+        target: Float[Tensor, "b 3 h w"], rigid: Bool[Tensor, "b 1 h w"],
+    ) -> Float[Tensor, ""]:
+        """|T' - I|_1 + |r|_1 of Mahjourian 2018 over random pixels, the residual where the scene is rigid."""
+        pick = torch.randperm(source[0, 0].numel(), device=source.device)[: 4 * self.config.icp_points]
+        some = pick[: self.config.icp_points]
+        a, b = source.flatten(2).mT[:, some], target.flatten(2).mT[:, pick]
+        T, r, matched = icp_exact_gradient(a, T_target_source, b, iterations=4, trim=0.2)
+        return T.abs().mean() + masked_mean(r.abs(), (matched & rigid.flatten(2)[:, 0, some])[..., None])
+
+
+def following(b: int, n: int) -> Tensor:
+    """Index of the next view of the same scene, for views flattened to b * n; the last one's is the first."""
+    index = torch.arange(b * n).view(b, n)
+    return index.roll(-1, 1).flatten()
