@@ -185,12 +185,12 @@ def _verified(first: Features, second: Features) -> tuple[Homography, int] | Non
 def _agreeing(first: Gray, second: Gray, H: Homography) -> float:
     """Share of two images, at half their size, on which flow from the guess H is consistent."""
     height, width = first.shape[0] // 4 * 2, first.shape[1] // 4 * 2
-    halved = [cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) for image in (first, second)]
+    a, b = (cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) for image in (first, second))
     to_half = np.array([[0.5, 0, -0.25], [0, 0.5, -0.25], [0, 0, 1]])
     H = to_half @ H @ np.linalg.inv(to_half)
     there, back = (homography_flow(h, (width, height)) for h in (H, np.linalg.inv(H)))
     with one_thread():
-        return float(both_ways(*halved, (there, back))[1].mean())
+        return float(both_ways(a, b, (there, back))[1].mean())
 
 
 def _plane(x: Float[np.ndarray, "n 2"], y: Float[np.ndarray, "n 2"]) -> Homography:
