@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Float64, Int64, UInt8
 
 from ...geometry.anchors import rays
 from ...geometry.motion import move, rotation_to_quaternion
-from .flow import Gray, dense_flow
+from .flow import Gray, quick_flow
 from .predict import steep
 
 ANCHORS = 600           # points of a key frame
@@ -56,7 +56,7 @@ def locate(gray: Gray, key: Anchors, K: Camera, guess: Pose, seed: int) -> tuple
     `gray` is (2w, 2h), `K` and the error threshold are of the network's (w, h), `guess` is tried first. None where too
     few points are found again. To be called within `one_thread`.
     """
-    observed = key.pixels + _flow_at(dense_flow(key.gray, gray), key.pixels)
+    observed = key.pixels + _flow_at(quick_flow(key.gray, gray), key.pixels)
     seen = _inside(observed, key.gray.shape)
     if seen.sum() < ENOUGH or _likeness(key.gray, gray, key.pixels[seen], observed[seen]) < ENOUGH_LIKENESS:
         return None
