@@ -23,8 +23,8 @@ from epipole.engine.fit import Train, fit, torch_device
 from epipole.judges.depth import DepthFrame, DepthProtocol, judge_depth
 from epipole.judges.score import Score
 from epipole.recipes.train import sampled
-from epipole.sources.clips import Clips, resized
 from epipole.sources.plain import PlainFolder, Truth
+from epipole.sources.wrap import Clips, resized
 from epipole.systems.depth.vid2depth import PRESETS, Config, Vid2Depth
 from epipole.types.errors import EpipoleError, InputError
 from epipole.types.views import Views

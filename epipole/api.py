@@ -13,7 +13,7 @@ from .formats import ply
 from .formats.run import RunFiles
 from .judges.score import Score
 from .recipes.judge_run import judge_run
-from .sources.plain import read_truth
+from .sources.plain import camera_matrix, read_truth
 from .types.errors import InputError
 
 DEMO_FRAMES = 160
@@ -147,26 +147,30 @@ def train(
     frames: int = 3,
     gap: int = 1,
     width: int = 256,
+    intrinsics: tuple[float, float, float, float] | str | Path | None = None,
     seed: int = 0,
     device: str = "auto",
     quiet: bool = False,
 ) -> Path:
-    """Trains a system of the table of contents on clips from a plain folder, and returns the folder of the results with
+    """Trains a system of the table of contents on clips of some footage, and returns the folder of the results with
     its model.safetensors (`epipole.recipes.train.load_model` opens it).
 
-    data        plain folder, or "world" for a procedural room rendered into `out`/footage
+    data        plain folder, video, or "world" for a procedural room rendered into `out`/footage
     out         runs/<system> by default; the same call again goes on where an interrupted one stopped
     frames      of a clip, `gap` apart and `width` pixels wide
+    intrinsics  fx, fy, cx, cy in pixels of the footage, or a file with the 3x3 matrix; a plain folder may bring its own
     """
     from .engine.fit import Train
     from .engine.log import Progress
     from .recipes.train import train as train_on
-    from .sources.clips import Clips
-    from .sources.plain import PlainFolder
+    from .sources.wrap import Clips, open_views
+    from .systems import load
 
     folder = Path("runs") / system if out is None else Path(out)
     footage = render(folder / "footage", seed=seed, quiet=quiet) if str(data) == "world" else Path(data)
-    clips, how = Clips(PlainFolder(footage), frames, gap, width), Train(steps=steps, seed=seed, device=device)
+    K = None if intrinsics is None else camera_matrix(intrinsics)
+    views = open_views(footage, width, load(system).needs, K, folder / "work")
+    clips, how = Clips(views, frames, gap), Train(steps=steps, seed=seed, device=device)
     if quiet:
         train_on(system, clips, preset, how, folder)
     else:

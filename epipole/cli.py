@@ -133,7 +133,7 @@ def _train(options: Namespace) -> None:
     from .api import train
 
     folder = train(options.system, options.data, options.out, options.preset, options.steps, options.frames,
-                   options.gap, options.width, options.seed, options.device)
+                   options.gap, options.width, options.intrinsics, options.seed, options.device)
     print(folder / "model.safetensors")
 
 

@@ -67,13 +67,16 @@ def _show(sub: argparse.ArgumentParser) -> None:
 
 def _train(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("system", metavar="SYSTEM", help="a name that `epipole list` shows")
-    sub.add_argument("--data", required=True, metavar="FOLDER|world", help="plain folder, or the procedural room")
+    sub.add_argument("--data", required=True, metavar="FOOTAGE",
+                     help="plain folder, video, or `world`: a procedural room")
     sub.add_argument("--preset", default="small", help="size of the network (default: small)")
     sub.add_argument("--steps", type=count, default=1000, metavar="N", help="training steps (default: 1000)")
     sub.add_argument("--frames", type=count, default=3, metavar="N", help="length of a clip (default: 3)")
     sub.add_argument("--gap", type=count, default=1, metavar="N",
                      help="frames from one of a clip to the next (default: 1)")
     sub.add_argument("--width", type=count, default=256, metavar="PX", help="of the images (default: 256)")
+    sub.add_argument("--intrinsics", type=intrinsics, metavar="K",
+                     help="file with the 3x3 matrix, or fx,fy,cx,cy in pixels of the footage (default: the folder's)")
     _out(sub, "folder of the results (default: runs/<SYSTEM>)")
     _seed_and_device(sub)
 

@@ -18,6 +18,7 @@ from epipole.cli import main
 from epipole.systems import SYSTEMS
 from epipole.types.errors import InputError
 from tests.runs import FRAMES, write_run, write_truth
+from tests.sources.clips import walking, write_video
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = ("learn", "inspect", "judge", "show", "train", "list", "demo", "world")
@@ -227,6 +228,16 @@ def test_train_leaves_a_model(truth, tmp_path, capsys):
     model = Path(capsys.readouterr().out.strip())
     assert model == tmp_path / "m" / "model.safetensors"
     assert model.stat().st_size > 1e5
+
+
+def test_train_takes_a_video_whose_intrinsics_are_given(tmp_path, capsys):
+    video = write_video(tmp_path / "walk.mp4", walking(4))
+    command = ["train", "vid2depth", "--data", str(video), "--steps", "1", "--width", "32", "-o", str(tmp_path / "m"),
+               "--device", "cpu"]
+    assert main(command) == 2
+    assert "intrinsics" in capsys.readouterr().err
+    assert main([*command, "--intrinsics", "100,100,79.5,59.5"]) == 0
+    assert (tmp_path / "m" / "model.safetensors").stat().st_size > 1e5
 
 
 def test_world_writes_a_plain_folder(tmp_path, capsys):

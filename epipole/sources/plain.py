@@ -13,7 +13,7 @@ Lens distortion that cameras.json may name is not read: K alone describes the ca
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -99,7 +99,7 @@ def read_truth(folder: str | Path) -> Truth:
     depth = _sparse(folder / "sparse_depth.npz", len(images), width, height) or _maps(folder / "depth", images)
     K, poses, metric = _camera_and_path(folder, images)
     if K is not None:
-        _check_intrinsics(K, width, height, folder)
+        check_intrinsics(K, width, height, folder)
     return Truth(folder, images, width, height, K, poses, depth, metric)
 
 
@@ -129,13 +129,24 @@ def _cameras(path: Path, images: list[Path]) -> tuple[Float64[np.ndarray, "3 3"]
     path_of_images = [poses[image.name] for image in images]
     if any(T.shape != (4, 4) for T in path_of_images):
         raise InputError(f"{path} holds a c2w that is not a 4x4 matrix")
-    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]), np.stack(path_of_images)
+    return camera_matrix((fx, fy, cx, cy)), np.stack(path_of_images)
 
 
-def _check_intrinsics(K: Float64[np.ndarray, "3 3"], width: int, height: int, folder: Path) -> None:
+def camera_matrix(given: tuple[float, float, float, float] | str | Path) -> Float64[np.ndarray, "3 3"]:
+    """K from fx, fy, cx, cy, or from a file with the 3x3 matrix; raises InputError for what is neither."""
+    if isinstance(given, str | Path):
+        return kitti.read_intrinsics(given)
+    fx, fy, cx, cy = given
+    if not (0 < fx < np.inf and 0 < fy < np.inf):
+        raise InputError(f"focal lengths of {fx:g} and {fy:g} pixels are impossible; give fx,fy,cx,cy")
+    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float64)
+
+
+def check_intrinsics(K: Float64[np.ndarray, "3 3"], width: int, height: int, place: str | Path) -> None:
+    """Raises InputError for a K that cannot be that of the images of this size in this place."""
     inside = 0 < K[0, 2] < width and 0 < K[1, 2] < height
     if not inside or K[0, 0] > MOST_ZOOM * width or K[1, 1] > MOST_ZOOM * height:
-        raise InputError(f"the intrinsics in {folder} do not fit images of {width}x{height}; "
+        raise InputError(f"the intrinsics of {place} do not fit images of {width}x{height}; "
                          "give K in pixels of these images")
 
 
@@ -169,10 +180,14 @@ class PlainFolder:
     """A plain folder as a source: `folder[i]` is one unbatched view (N = 1) with all that is known of its frame.
 
     Depth falls on the image's pixels: each known point on the pixel nearest to it, the nearest point first.
+    A K that is given stands in for the folder's own.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, K: Float64[np.ndarray, "3 3"] | None = None) -> None:
         self.truth = read_truth(folder)
+        if K is not None:
+            check_intrinsics(K, self.truth.width, self.truth.height, folder)
+            self.truth = replace(self.truth, K=K)
         self._footage = FolderFootage(self.truth.folder)
         known = {"K": self.truth.K, "T_world_camera": self.truth.T_world_camera,
                  "depth": self.truth.depth, "depth_valid": self.truth.depth}

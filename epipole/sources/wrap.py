@@ -1,0 +1,150 @@
+"""Sources around sources (clips, other sizes), and footage as a source."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection
+from functools import cached_property
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float64
+
+from ..geometry.camera import resize_intrinsics
+from ..types.errors import InputError
+from ..types.views import Views
+from .footage import SMALLEST_SIDE
+from .plain import PlainFolder, check_intrinsics, read_truth
+from .source import Source
+from .video import open_footage
+
+
+class Clips:
+    """`clips[i]` joins `length` consecutive views, each `gap` after the one before, from view i on.
+
+    Flow is left out: it leads to neighbours that a clip does not have.
+    """
+
+    def __init__(self, source: Source, length: int = 3, gap: int = 1) -> None:
+        self.source, self.length, self.gap = source, length, gap
+
+    def __len__(self) -> int:
+        return max(0, len(self.source) - (self.length - 1) * self.gap)
+
+    def __getitem__(self, index: int) -> Views:
+        first = range(len(self))[index]
+        views = [self.source[first + k * self.gap] for k in range(self.length)]
+        names = (name for name in views[0].fields() if not name.startswith("flow"))
+        return Views(**{name: torch.cat([getattr(view, name) for view in views]) for name in names})
+
+
+class Resized:
+    """The views of a source at another size; see `resized`."""
+
+    def __init__(self, source: Source, width: int, height: int | None = None) -> None:
+        self.source, self.width, self.height = source, width, height
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Views:
+        return resized(self.source[index], self.width, self.height)
+
+
+def resized(views: Views, width: int, height: int | None = None) -> Views:
+    """Unbatched views [N C H W] at `width` x `height` px; by default the aspect ratio stays. K and flow follow.
+
+    Images are averaged over areas when they shrink; depth and flow are those of the nearest pixel, so that no value
+    mixes two surfaces. Raises InputError for a size that leaves too little of the images.
+    """
+    H, W = views.image.shape[-2:]
+    height = round(H * width / W) if height is None else height
+    _check_size(width, height)
+    fields, scale = views.fields(), (width / W, height / H)
+    image = F.interpolate(views.image, (height, width), mode="bilinear", align_corners=False, antialias=True)
+    fields["image"] = image.clamp(0, 1)
+    if "K" in fields:
+        fields["K"] = resize_intrinsics(fields["K"], *scale)
+    for name in fields.keys() & {"depth", "depth_valid", "flow", "flow_valid"}:
+        nearest = F.interpolate(fields[name].float(), (height, width), mode="nearest-exact")
+        fields[name] = nearest.to(fields[name].dtype)
+    if "flow" in fields:
+        fields["flow"] = fields["flow"] * torch.tensor(scale)[:, None, None]
+    return Views(**fields)
+
+
+def _check_size(width: int, height: int) -> None:
+    if min(width, height) < SMALLEST_SIDE:
+        raise InputError(f"images of {width}x{height} pixels are too small to learn from; choose a larger width")
+
+
+class FootageViews:
+    """Footage as a source: `views[i]` is frame i, one unbatched view (N = 1) with image and, where it is given, K.
+
+    width, height  px of the images; one of them follows from the other, and both from the footage
+    K              intrinsics in px of the footage
+    cache          folder for the decoded frames; by default the system's for temporary files
+
+    At first use the footage is decoded once, into a file without a name that goes when the source goes. Frames are
+    read from there in any order, and memory does not grow with their number. Raises InputError for footage that cannot
+    be read, and for a K that does not fit it.
+    """
+
+    def __init__(
+        self, path: str | Path, width: int | None = None, height: int | None = None,
+        K: Float64[np.ndarray, "3 3"] | None = None, cache: Path | None = None,
+    ) -> None:
+        self.footage, self.cache, self.K = open_footage(path), cache, None
+        self.width, self.height = self.footage.size(width, height)
+        _check_size(self.width, self.height)
+        if K is not None:
+            check_intrinsics(K, self.footage.width, self.footage.height, self.footage.name)
+            scale = self.width / self.footage.width, self.height / self.footage.height
+            self.K = resize_intrinsics(torch.from_numpy(K), *scale).float()
+
+    @cached_property
+    def _frames(self) -> IO[bytes]:
+        """All frames, one after the other, RGB."""
+        if self.cache is not None:
+            self.cache.mkdir(parents=True, exist_ok=True)
+        file = tempfile.TemporaryFile(dir=self.cache)  # noqa: SIM115 (open as long as the source lives)
+        for frame in self.footage.read(self.width, self.height):
+            file.write(frame.image.tobytes())
+        return file
+
+    @property
+    def _frame_bytes(self) -> int:
+        return self.width * self.height * 3
+
+    def __len__(self) -> int:
+        return self._frames.seek(0, 2) // self._frame_bytes
+
+    def __getitem__(self, index: int) -> Views:
+        self._frames.seek(range(len(self))[index] * self._frame_bytes)
+        pixels = np.frombuffer(self._frames.read(self._frame_bytes), np.uint8).reshape(self.height, self.width, 3)
+        image = torch.tensor(pixels).permute(2, 0, 1)[None].float() / 255
+        return Views(image=image) if self.K is None else Views(image=image, K=self.K[None])
+
+
+def open_views(
+    path: str | Path, width: int, fields: Collection[str],
+    K: Float64[np.ndarray, "3 3"] | None = None, cache: Path | None = None,
+) -> Source:
+    """The frames of a plain folder or a video as views `width` px wide, with these fields and maybe more.
+
+    K [3 3], in px of the footage, stands in for a plain folder's own. Images and K alone are decoded once (see
+    `FootageViews`); whatever else a folder knows is read anew each time. Raises InputError for what cannot be read, and
+    where K is asked for but unknown.
+    """
+    path = Path(path)
+    if K is None and path.is_dir():
+        K = read_truth(path).K
+    if K is None and "K" in fields:
+        raise InputError(f"{path} does not tell the camera's intrinsics: "
+                         "give fx,fy,cx,cy in pixels, or a file with the 3x3 matrix")
+    if path.is_dir() and not set(fields) <= {"image", "K"}:
+        return Resized(PlainFolder(path, K), width)
+    return FootageViews(path, width, K=K, cache=cache)
