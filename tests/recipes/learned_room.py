@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from torch import nn
@@ -73,9 +72,3 @@ def a_look(footage: FolderFootage, frames: int, key_frames: list[int]) -> Look:
     ones, no = np.ones(frames), np.zeros(frames, bool)
     return Look("room", footage.width, footage.height, None, 0.035, np.arange(frames, dtype=float), ones, ones, ones,
                 0.01 * ones, no, no.copy(), key_frames, [], [])
-
-
-def repeat_frame(room: Room, number: int) -> None:
-    """Overwrites frame `number` on disk with the one before it."""
-    image = cv2.imread(str(room.footage.files[number - 1]))
-    cv2.imwrite(str(room.footage.files[number]), image)
