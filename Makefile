@@ -24,7 +24,7 @@ test-slow: .venv/.installed
 	$(BIN)/python -m pytest -m slow
 
 demo: .venv/.installed
-	OMP_NUM_THREADS= $(BIN)/epipole demo
+	env -u OMP_NUM_THREADS $(BIN)/epipole demo
 
 clean:
 	rm -rf .venv runs
