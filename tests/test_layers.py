@@ -30,7 +30,7 @@ TOP = LIBRARY | {"viewer", "api", "options", "cli"}  # what the top floor, files
 OUTSIDE = {  # packages that a room may use; rooms not listed may use any
     "geometry": {"torch", "jaxtyping", "math", "typing", "collections", "__future__"},
     "losses": {"torch", "jaxtyping", "math", "typing", "collections", "__future__"},
-    "nets": {"torch", "jaxtyping", "math", "typing", "collections", "dataclasses", "__future__"},
+    "nets": {"torch", "jaxtyping", "math", "typing", "collections", "itertools", "dataclasses", "__future__"},
 }
 NO_ROOMS = {"utils", "util", "common", "helpers", "helper", "misc"}
 
