@@ -78,7 +78,7 @@ def _reduce(scene: Scene, edges: Edges, pixels: Tensor, slots: Tensor, sigma: fl
     back = []
     for frames in torch.nonzero((slots >= 0).any(1))[:, 0].split(CHUNK):
         r, w, J_i, J_j, J_q, J_f, target = _linearise(scene, edges, pixels, frames, slots[frames], sigma)
-        c, s, m = w.shape
+        c, s = w.shape[:2]
         wq = w[..., None] * J_q
         C, C_g = (wq * J_q).sum((1, 3)), (wq * r).sum((1, 3))
         if prior is not None:  # of the logarithm, so that it weighs the same at every depth

@@ -136,19 +136,26 @@ def arriving_points(
 
 def reconstruct(edges: Edges, pixels: Float[Tensor, "m 2"], K: Float[Tensor, "3 3"], n: int, *, seed: int = 0,
                 seeds: list[TwoView] | None = None, limit: int | None = None, progress=None) -> Track:
-    """Place all n frames (or the `limit` nearest to the start), outwards from the best two."""
+    """Place all n frames (or the first `limit`), outwards from the best two."""
     if seeds is None:
         seeds = [two_view(edges, pixels, K, e, seed) for e in range(len(edges.source))]
     track = start(edges, pixels, K, n, seeds)
-    middle = sum(track.placed) / len(track.placed)
-    order = sorted(set(range(n)) - track.placed, key=lambda f: abs(f - middle))
-    if limit is not None:
-        order = order[: max(limit - 2, 0)]
-    inside = [f for f in order if min(track.placed) < f < max(track.placed)]
-    right = [f for f in order if f > max(track.placed)]
-    left = [f for f in order if f < min(track.placed)]
-    for count, frame in enumerate(sorted(inside) + sorted(right) + sorted(left, reverse=True)):
-        place(track, edges, pixels, frame, seed + count)
+    seen = edges.weight.sum(1)
+    total = n if limit is None else min(limit, n)
+    while len(track.placed) < total:
+        frame = next_frame(edges, seen, track.placed, n)
+        place(track, edges, pixels, frame, seed + len(track.placed))
         if progress is not None:
-            progress(count + 1, len(order))
+            progress(len(track.placed), total)
     return track
+
+
+def next_frame(edges: Edges, seen: Float[Tensor, "e"], placed: set[int], n: int) -> int:
+    """The frame that sees most anchors of placed frames; of frames that see none, the nearest in time."""
+    known = torch.zeros(n, dtype=torch.bool)
+    known[list(placed)] = True
+    arriving = torch.zeros(n).index_add_(0, edges.target, seen * known[edges.source])
+    arriving[known] = -1
+    if float(arriving.max()) > 0:
+        return int(arriving.argmax())
+    return min(set(range(n)) - placed, key=lambda f: min(abs(f - p) for p in placed))

@@ -15,6 +15,7 @@ from .teach import LEAST_SEEN, anchor_seen, learned_inverse_depth, scale_per_fra
 
 SIGMA_ROTATION = 0.002     # radians of a relative motion
 SIGMA_TRANSLATION = 0.02   # share of its length
+WORTH = 0.10               # change of scale from one end of the path to the other that is taken out
 PRIOR_WEIGHT = 1.0         # of learned log depth per anchor: 1 / variance
 
 
@@ -35,6 +36,8 @@ def rejoin(solution: Solution, stores: list[FlowStore], depth_of: KeyDepth, free
     seen = anchor_seen(edges, len(solution.scene.inverse_depth)) >= LEAST_SEEN
     learned = learned_inverse_depth(depth_of, solution)
     scale = smoothed(scale_per_frame(learned, solution, seen))
+    if drift(scale) < WORTH:  # the network errs by a few per cent too
+        return refine(solution, stores, free_focal, learned, PRIOR_WEIGHT)
     path = se3_inverse(solution.scene.T_camera_world).double().numpy()
     motions = rescaled(relative_motions(path, stores), scale)
     joined = optimise(len(path), motions, straightened(path, scale))
@@ -48,6 +51,12 @@ def smoothed(scale: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
     width = max(5, len(scale) // 8 | 1)
     padded = np.pad(scale, width // 2, mode="edge")
     return np.median(np.lib.stride_tricks.sliding_window_view(padded, width), axis=-1)
+
+
+def drift(scale: Float[np.ndarray, "n"]) -> float:
+    """Change of scale between the first and the last fifth of the path, as a logarithm."""
+    edge = max(1, len(scale) // 5)
+    return abs(float(np.log(np.median(scale[-edge:]) / np.median(scale[:edge]))))
 
 
 def straightened(path: Float[np.ndarray, "n 4 4"], scale: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n 4 4"]:

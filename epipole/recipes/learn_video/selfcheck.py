@@ -11,6 +11,7 @@ from ...geometry.sample import sample
 from ...judges.score import Score
 from ...losses.photometric import masked_mean, ssim_l1
 from ...types.views import Views
+from .rejoin import drift
 from .teach import Lessons
 
 PAIRS = 48              # pairs of key frames that are looked at, evenly spread
@@ -64,8 +65,7 @@ def warnings(spread: float, scores: list[Score], scale: Float[np.ndarray, "n"]) 
         worse = [name for name, value in score.baselines.items() if value <= score.value]
         if worse:
             found.append(f"By {score.name} the learned depth is no better than {' or '.join(worse)}: do not trust it.")
-    edge = max(1, len(scale) // 5)
-    drift = abs(float(np.log(np.median(scale[-edge:]) / np.median(scale[:edge]))))
-    if drift > DRIFT:
-        found.append(f"Scale drifts by {100 * drift:.0f} % along the path: distances late and early do not compare.")
+    if drift(scale) > DRIFT:
+        found.append(f"Depth and path disagree by {100 * drift(scale):.0f} % on how scale changes from the beginning "
+                     "to the end: distances early and late may not compare.")
     return found

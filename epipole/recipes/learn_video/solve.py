@@ -21,6 +21,7 @@ from ...pipelines.odometry import reconstruct, two_view
 from .correspond import FlowStore
 
 STRIDE = 8                 # px between anchors
+PIXELS = 20480             # of the network's grid
 SIGMA = 0.25               # px of the network's grid: how well flow is trusted
 FOCAL_GUESSES = (0.6, 0.8, 1.05, 1.4, 2.0)  # of the longer side: fields of view from 80 to 28 degrees
 TRIAL_FRAMES = 12          # key frames on which a guess of the focal length is tried
@@ -40,9 +41,11 @@ class Solution(NamedTuple):
     cost: float
 
 
-def network_size(width: int, height: int, pixels: int = 20480) -> tuple[int, int]:
-    """Width and height of about `pixels` pixels, multiples of 32, nearest to the footage's aspect."""
-    sizes = [(w, h) for w in range(64, 641, 32) for h in range(64, 641, 32) if 0.85 * pixels <= w * h <= 1.5 * pixels]
+def network_size(width: int, height: int) -> tuple[int, int]:
+    """Width and height, multiples of 32, nearest to the footage's aspect: about `PIXELS` pixels, or half of those that
+    small footage has."""
+    pixels = min(PIXELS, width * height // 2)
+    sizes = [(w, h) for w in range(32, 641, 32) for h in range(32, 641, 32) if 0.7 * pixels <= w * h <= 1.5 * pixels]
     return min(sizes, key=lambda s: (abs(np.log(s[0] / s[1] * height / width)), s[0] * s[1]))
 
 
@@ -102,12 +105,12 @@ def focal_spread(scene: Scene, edges: Edges, pixels: Tensor) -> float:
     return 100 * float(np.std(found) / np.mean(found)) if len(found) > 1 else 100.0
 
 
-def solve(chain: FlowStore, n: int, K: Tensor | None, footage: tuple[int, int], seed: int,
+def solve(stores: list[FlowStore], n: int, K: Tensor | None, footage: tuple[int, int], seed: int,
           progress: Progress | None = None) -> Solution:
-    """The scene from the pairs of one store. `K` at the network's size, or None: it is found."""
-    edges, pixels = edges_of([chain])
+    """The scene from the pairs of these stores. `K` at the network's size, or None: it is found."""
+    edges, pixels = edges_of(stores)
     free = K is None
-    start = guess_focal(edges, pixels, footage, chain.size, seed) if K is None else K
+    start = guess_focal(edges, pixels, footage, stores[0].size, seed) if K is None else K
     track = reconstruct(edges, pixels, start, n, seed=seed, seeds=starts(edges, pixels, start, seed), progress=progress)
     solved = bundle_adjust(track.scene, edges, pixels, sigma=SIGMA, iterations=30, free_focal=free, tolerance=1e-5)
     return Solution(unit(solved.scene), pixels, track.lost, 0.0, solved.cost)

@@ -66,12 +66,12 @@ class ReprojectionDepth(System):
         span = self.config.depth_span
         return Depth(depth=log_depth.clamp(-span, span).exp(), log_variance=2 * log_scale.clamp(-6, 2))
 
-    def first_loss(self, views: Views) -> dict[str, Tensor]:
-        """The first stage's loss: triangulated anchors too, which lead where reprojection alone sees no slope."""
+    def loss(self, views: Views) -> dict[str, Tensor]:
+        """The first stage's loss: triangulated anchors lead where reprojection alone sees no slope."""
         return self.objective(views, self(views), self.config.triangulated)
 
-    def loss(self, views: Views) -> dict[str, Tensor]:
-        """The loss of the pair, both ways."""
+    def later_loss(self, views: Views) -> dict[str, Tensor]:
+        """The second stage's: anchors are noisier than what the network then knows."""
         return self.objective(views, self(views), 0.0)
 
     def objective(self, views: Views, predicted: Depth, triangulated: float) -> dict[str, Tensor]:
@@ -86,13 +86,13 @@ class ReprojectionDepth(System):
         cloud = transform(T_b_a, unproject(depth, K))
         pixels, front = project(cloud, K[other])
         error = pixels - pixel_grid(image.shape[-2], image.shape[-1], image) - flow
-        distance = error.norm(dim=1, keepdim=True)
-        charbonnier = (error.square().sum(1, keepdim=True) + c.soft**2).sqrt() - c.soft
-        rigid = seen & front & (distance.detach() < c.moving)
+        square = error.square().sum(1, keepdim=True)
+        charbonnier = (square + c.soft**2).sqrt() - c.soft
+        rigid = seen & front & (square.detach() < c.moving**2)
         terms = {"reprojection": c.reprojection * masked_mean(charbonnier.clamp(max=c.farthest), seen & front)}
 
-        target = pixel_grid(image.shape[-2], image.shape[-1], image) + flow            # where the flow, not the depth, says it went
-        depth_b, inside = sample(depth[other], target)
+        found = pixel_grid(image.shape[-2], image.shape[-1], image) + flow  # where flow, not depth, says it went
+        depth_b, inside = sample(depth[other], found)
         apart = (cloud[:, 2:].clamp(min=1e-3).log() - depth_b.log()).abs()
         terms["consistency"] = c.consistency * masked_mean(apart.clamp(max=0.5), rigid & inside)
 
