@@ -119,7 +119,7 @@ def finish(
 
 
 def given_intrinsics(given: tuple[float, float, float, float] | Path | None, footage: Footage) -> Tensor | None:
-    """K (3, 3), float64, at the footage's size, if somebody knows it. Raises InputError if it cannot be the footage's."""
+    """K (3, 3), float64, at the footage's size, if somebody knows it. Raises InputError if it cannot be that."""
     if given is None:
         return None
     K = camera_matrix(given)

@@ -103,7 +103,9 @@ def stored(file: Path, make: Callable[[], Solution]) -> Solution:
     return load_solution(file)
 
 
-def solved(run: Run, stores: list[FlowStore], keys: KeyImages, K: Tensor | None, footage: Footage, seed: int) -> Solution:
+def solved(
+    run: Run, stores: list[FlowStore], keys: KeyImages, K: Tensor | None, footage: Footage, seed: int
+) -> Solution:
     with run.phase("path", len(keys), "key frames") as tell:
         return solve(stores, len(keys), K, (footage.width, footage.height), seed, tell)
 
