@@ -34,17 +34,20 @@ class Edges(NamedTuple):
 
     @staticmethod
     def join(parts: list["Edges"]) -> "Edges":
+        """One after the other; they must have the same anchors."""
         return Edges(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def rays(pixels: Float[Tensor, "*b 2"], K: Float[Tensor, "3 3"]) -> Float[Tensor, "*b 3"]:
-    """K^-1 [u, v, 1]."""
+    """K^-1 [u, v, 1], without skew."""
     xy = (pixels - K[:2, 2]) / torch.stack([K[0, 0], K[1, 1]])
     return torch.cat([xy, torch.ones_like(xy[..., :1])], -1)
 
 
-def reproject(scene: Scene, pixels: Float[Tensor, "m 2"], source: Int[Tensor, "*e"], target: Int[Tensor, "*e"]):
-    """Homogeneous points Y = R ray + inverse_depth t of the anchors in the target frames, and the motions T."""
+def reproject(
+    scene: Scene, pixels: Float[Tensor, "m 2"], source: Int[Tensor, "*e"], target: Int[Tensor, "*e"]
+) -> tuple[Float[Tensor, "*e m 3"], Float[Tensor, "*e 4 4"]]:
+    """Homogeneous points Y = R ray + inverse_depth t of the anchors in the target frames, and T_target_source."""
     T = scene.T_camera_world[target] @ se3_inverse(scene.T_camera_world[source])
     q = scene.inverse_depth[source]
     moved = torch.einsum("...ab,mb->...ma", T[..., :3, :3], rays(pixels, scene.K))

@@ -15,6 +15,7 @@ from .anchors import NEAR, Edges, Scene, rays, reproject, robust_cost
 from .motion import hat, se3_exp
 
 CHUNK = 24        # source frames linearised at a time: bounds the memory
+DAMPING = 1e-4    # of Levenberg-Marquardt at the start, share of the diagonal
 
 
 class Solved(NamedTuple):
@@ -29,12 +30,41 @@ def _adjoint(T: Float[Tensor, "*b 4 4"]) -> Float[Tensor, "*b 6 6"]:
     return torch.cat([top, torch.cat([torch.zeros_like(R), R], -1)], -2)
 
 
+class _Linear(NamedTuple):
+    """Residuals (px), weights and Jacobians of the edges that leave c frames; s edges a frame, padding weighs 0."""
+
+    residual: Float[Tensor, "c s m 2"]
+    weight: Float[Tensor, "c s m"]
+    J: Float[Tensor, "c s m 2 13"]           # by the pose of the source, that of the target, log focal
+    J_depth: Float[Tensor, "c s m 2"]        # by the anchor's inverse depth
+    columns: Int[Tensor, "c s 13"]           # which of the cameras' unknowns the 13 are
+
+
+class _Depths(NamedTuple):
+    """What gives the inverse depths of c frames back, once the p unknowns of the cameras that see them are known."""
+
+    frames: Int[Tensor, "c"]
+    coupling: Float[Tensor, "c m p"]
+    columns: Int[Tensor, "c p"]
+    curvature: Float[Tensor, "c m"]
+    slope: Float[Tensor, "c m"]
+
+
 class _System(NamedTuple):
-    """Normal equations reduced to the cameras, and what gives the depths back."""
+    """Normal equations reduced to the cameras (float64: sums of very many terms), and the depths that follow."""
 
     S: Float[Tensor, "d d"]
     g: Float[Tensor, "d"]
-    back: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor]]
+    depths: list[_Depths]
+
+    def add(self, columns: Int[Tensor, "*b p"], S: Float[Tensor, "*b p p"], g: Float[Tensor, "*b p"]) -> None:
+        """Add blocks that belong to these unknowns."""
+        places = columns[..., :, None] * len(self.g) + columns[..., None, :]
+        self.S.view(-1).index_add_(0, places.flatten(), S.flatten().double())
+        self.g.index_add_(0, columns.flatten(), g.flatten().double())
+
+    def add_diagonal(self, columns: Int[Tensor, "*b p"], values: Float[Tensor, "*b p"]) -> None:
+        self.S.view(-1).index_add_(0, (columns * (len(self.g) + 1)).flatten(), values.flatten().double())
 
 
 def _slots(edges: Edges, n: int) -> Int[Tensor, "n s"]:
@@ -47,8 +77,8 @@ def _slots(edges: Edges, n: int) -> Int[Tensor, "n s"]:
     return table
 
 
-def _linearise(scene: Scene, edges: Edges, pixels: Tensor, frames: Tensor, slots: Tensor, sigma: float):
-    """Residuals, weights and Jacobians of all edges that leave these frames: axes (frame, slot, anchor, ...)."""
+def _linearise(scene: Scene, edges: Edges, pixels: Tensor, frames: Tensor, slots: Tensor, sigma: float) -> _Linear:
+    """All edges that leave these frames, weighted by Cauchy's 1 / (sigma^2 + |r|^2); points behind a camera by 0."""
     e = slots.clamp(min=0)
     source, target = frames[:, None].expand_as(e), edges.target[e]
     Y, T = reproject(scene, pixels, source, target)
@@ -64,45 +94,46 @@ def _linearise(scene: Scene, edges: Edges, pixels: Tensor, frames: Tensor, slots
     J_source = -J_target @ _adjoint(T)[..., None, :, :]
     J_depth = (J_Y @ T[..., None, :3, 3:])[..., 0]
     ray = rays(pixels, scene.K)
-    d_ray = -torch.einsum("fsab,mb->fsma", T[..., :3, :2], ray[:, :2])  # a longer focal length narrows the ray
-    J_focal = (J_Y @ d_ray[..., None])[..., 0] + uv
-    return r, w, J_source, J_target, J_depth, J_focal, target
+    d_ray = -torch.einsum("csab,mb->csma", T[..., :3, :2], ray[:, :2])  # a longer focal length narrows the ray
+    J_focal = (J_Y @ d_ray[..., None]) + uv[..., None]
+    six, last = torch.arange(6), 6 * len(scene.T_camera_world)
+    columns = torch.cat([6 * source[..., None] + six, 6 * target[..., None] + six, torch.full_like(e, last)[..., None]],
+                        -1)
+    return _Linear(r, w, torch.cat([J_source, J_target, J_focal], -1), J_depth, columns)
+
+
+def _depths(scene: Scene, linear: _Linear, frames: Tensor, damping: float, prior: Tensor | None,
+            prior_weight: float) -> _Depths:
+    """The equations of these frames' anchors, over all edges that leave each."""
+    wq = linear.weight[..., None] * linear.J_depth
+    C, C_g = (wq * linear.J_depth).sum((1, 3)), (wq * linear.residual).sum((1, 3))
+    if prior is not None:
+        q, p = scene.inverse_depth[frames], prior[frames]
+        C, C_g = C + prior_weight / q**2, C_g + prior_weight * torch.log(q / p) / q
+    E, columns = torch.einsum("csmk,csmka->csma", wq, linear.J), linear.columns
+    # the source frame and the focal length stand in every slot of a row: summed here, before the outer product
+    E = torch.cat([E[..., :6].sum(1), E[..., 6:12].transpose(1, 2).flatten(2), E[..., 12:].sum(1)], -1)
+    columns = torch.cat([columns[:, 0, :6], columns[..., 6:12].flatten(1), columns[:, 0, 12:]], -1)
+    return _Depths(frames, E, columns, C * (1 + damping) + 1e-6, C_g)
 
 
 def _reduce(scene: Scene, edges: Edges, pixels: Tensor, slots: Tensor, sigma: float, damping: float,
             prior: Tensor | None, prior_weight: float) -> _System:
     """Sum the camera system over chunks of source frames, the anchors' depths eliminated."""
-    n, size = len(scene.T_camera_world), 6 * len(scene.T_camera_world) + 1
-    S = torch.zeros(size * size, dtype=torch.float64)
-    g = torch.zeros(size, dtype=torch.float64)
-    back = []
+    size = 6 * len(scene.T_camera_world) + 1
+    system = _System(torch.zeros(size, size, dtype=torch.float64), torch.zeros(size, dtype=torch.float64), [])
     for frames in torch.nonzero((slots >= 0).any(1))[:, 0].split(CHUNK):
-        r, w, J_i, J_j, J_q, J_f, target = _linearise(scene, edges, pixels, frames, slots[frames], sigma)
-        c, s = w.shape[:2]
-        wq = w[..., None] * J_q
-        C, C_g = (wq * J_q).sum((1, 3)), (wq * r).sum((1, 3))
-        if prior is not None:  # of the logarithm, so that it weighs the same at every depth
-            q, p = scene.inverse_depth[frames], prior[frames]
-            C, C_g = C + prior_weight / q**2, C_g + prior_weight * torch.log(q / p) / q
-        C = C * (1 + damping) + 1e-6
-        J = torch.cat([J_i, J_j, J_f[..., None]], -1)                                    # (c, s, m, 2, 13)
-        H = torch.einsum("csmka,csmkb->csab", w[..., None, None] * J, J)
-        b = torch.einsum("csmk,csmka->csa", w[..., None] * r, J)
-        E = torch.einsum("csmk,csmka->csma", wq, J)
-        unknowns = torch.cat([6 * frames[:, None, None].expand(c, s, 1) + torch.arange(6),
-                              6 * target[..., None] + torch.arange(6), torch.full((c, s, 1), 6 * n)], -1)  # (c, s, 13)
-        S.index_add_(0, (unknowns[..., :, None] * size + unknowns[..., None, :]).flatten(), H.flatten().double())
-        diagonal = torch.diagonal(H, dim1=-2, dim2=-1)
-        S.index_add_(0, (unknowns * (size + 1)).flatten(), (damping * diagonal).flatten().double())
-        g.index_add_(0, unknowns.flatten(), b.flatten().double())
-        # the source frame and the focal length stand in every slot of a row: sum them before the outer product
-        A = torch.cat([E[..., :6].sum(1), E[..., 6:12].transpose(1, 2).flatten(2), E[..., 12:].sum(1)], -1)  # (c, m, P)
-        columns = torch.cat([unknowns[:, 0, :6], unknowns[..., 6:12].flatten(1), unknowns[:, 0, 12:]], -1)   # (c, P)
-        A_C = A / C[..., None]
-        S.index_add_(0, (columns[:, :, None] * size + columns[:, None, :]).flatten(), -(A.mT @ A_C).flatten().double())
-        g.index_add_(0, columns.flatten(), -torch.einsum("cmp,cm->cp", A_C, C_g).flatten().double())
-        back.append((frames, A, columns, C, C_g))
-    return _System(S.view(size, size), g, back)
+        linear = _linearise(scene, edges, pixels, frames, slots[frames], sigma)
+        r, w, J = linear.residual, linear.weight[..., None], linear.J
+        H = torch.einsum("csmka,csmkb->csab", w[..., None] * J, J)
+        system.add(linear.columns, H, torch.einsum("csmk,csmka->csa", w * r, J))
+        system.add_diagonal(linear.columns, damping * torch.diagonal(H, dim1=-2, dim2=-1))
+        depths = _depths(scene, linear, frames, damping, prior, prior_weight)
+        E = depths.coupling
+        E_C = E / depths.curvature[..., None]
+        system.add(depths.columns, -(E.mT @ E_C), -torch.einsum("cmp,cm->cp", E_C, depths.slope))
+        system.depths.append(depths)
+    return system
 
 
 def _solve(system: _System, held: Bool[Tensor, "d"]) -> tuple[Tensor, float]:
@@ -123,8 +154,8 @@ def _solve(system: _System, held: Bool[Tensor, "d"]) -> tuple[Tensor, float]:
 def _apply(scene: Scene, step: Tensor, system: _System) -> Scene:
     """The scene after a camera step: depths follow by back-substitution; a depth that would turn negative halves."""
     q = scene.inverse_depth.clone()
-    for frames, A, columns, C, C_g in system.back:
-        dq = -(C_g + (A @ step[columns].to(A)[..., None])[..., 0]) / C
+    for frames, E, columns, C, C_g in system.depths:
+        dq = -(C_g + (E @ step[columns].to(E)[..., None])[..., 0]) / C
         old = q[frames]
         q[frames] = torch.where(old + dq > 0.2 * old, old + dq, 0.2 * old).clamp(min=1e-6)
     T = se3_exp(step[:-1].view(-1, 6)).to(q) @ scene.T_camera_world
@@ -157,7 +188,7 @@ def bundle_adjust(
         fixed = torch.zeros(n, dtype=torch.bool)
         fixed[0] = True
     held = torch.cat([fixed.repeat_interleave(6), torch.tensor([not free_focal])])
-    slots, damping, sd = _slots(edges, n), 1e-4, float("inf")
+    slots, damping, sd = _slots(edges, n), DAMPING, float("inf")
     cost = robust_cost(scene, edges, pixels, sigma)
     for _ in range(iterations):
         system = _reduce(scene, edges, pixels, slots, sigma, damping, prior, prior_weight)

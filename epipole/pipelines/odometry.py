@@ -5,6 +5,7 @@ so far (P3P in RANSAC), its anchors are triangulated in closed form along their 
 adjusted. What comes out is the start for bundle adjustment over everything.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,7 +43,8 @@ class Track:
     lost: list[int] = field(default_factory=list)
 
 
-def _camera(K: Tensor) -> dict:
+def _camera(K: Tensor) -> dict[str, object]:
+    """As poselib wants it; it has pixel centres where we have them, and asks for a size without using it."""
     fx, fy, cx, cy = (float(x) for x in (K[0, 0], K[1, 1], K[0, 2], K[1, 2]))
     return {"model": "PINHOLE", "width": int(2 * cx + 2), "height": int(2 * cy + 2), "params": [fx, fy, cx, cy]}
 
@@ -82,7 +84,7 @@ def start(edges: Edges, pixels: Tensor, K: Tensor, n: int, seeds: list[TwoView])
 
 
 def _adjust(track: Track, edges: Edges, pixels: Tensor, frames: list[int], held: int) -> Track:
-    """Bundle adjustment of these frames alone; the first `held` of them keep their pose."""
+    """A few steps of bundle adjustment in these frames alone; the first `held` of them keep their pose."""
     index = torch.tensor(frames)
     local = torch.full((len(track.scene.T_camera_world),), -1, dtype=torch.long)
     local[index] = torch.arange(len(frames))
@@ -99,28 +101,39 @@ def _adjust(track: Track, edges: Edges, pixels: Tensor, frames: list[int], held:
 
 
 def place(track: Track, edges: Edges, pixels: Tensor, frame: int, seed: int) -> Track:
-    """Add a frame: pose by P3P + RANSAC against the points of placed frames, anchors triangulated, window adjusted."""
+    """Add a frame: pose by resection against the points of placed frames, anchors triangulated, window adjusted.
+
+    A frame that cannot be placed takes the pose of its nearest neighbour and is noted as lost.
+    """
     T, q, K = track.scene
     known = torch.zeros(len(T), dtype=torch.bool)
     known[list(track.placed)] = True
     nearest = min(track.placed, key=lambda p: abs(p - frame))
     points, seen = arriving_points(track.scene, edges.subset((edges.target == frame) & known[edges.source]), pixels)
     T[frame] = T[nearest]
-    inliers = 0
-    if len(points) >= ENOUGH_INLIERS:
-        pose, info = poselib.estimate_absolute_pose(
-            seen.double().numpy(), points.double().numpy(), _camera(K),
-            {"max_reproj_error": 2 * RANSAC_PX, "seed": seed, "max_iterations": 300, "min_iterations": 30}, {})
-        inliers = int(info["num_inliers"])
-        if inliers >= ENOUGH_INLIERS:
-            T[frame] = se3(torch.tensor(np.asarray(pose.R)).to(T), torch.tensor(np.asarray(pose.t)).to(T))
-    if inliers < ENOUGH_INLIERS:
+    pose = resection(points, seen, K, seed)
+    if pose is None:
         track.lost.append(frame)
+    else:
+        T[frame] = pose
     leaving = edges.subset((edges.source == frame) & known[edges.target])
     q[frame] = triangulate(track.scene, leaving, pixels, frame, float(q[nearest].median()))
     track.placed.add(frame)
     window = sorted(track.placed, key=lambda p: abs(p - frame))[:WINDOW]
     return _adjust(track, edges, pixels, sorted(window, key=lambda p: -abs(p - frame)), held=HELD)
+
+
+def resection(
+    points: Float[Tensor, "p 3"], seen: Float[Tensor, "p 2"], K: Float[Tensor, "3 3"], seed: int
+) -> Float[Tensor, "4 4"] | None:
+    """T_camera_world from world points and their pixels by P3P in LO-RANSAC (poselib); None if too few agree."""
+    if len(points) < ENOUGH_INLIERS:
+        return None
+    options = {"max_reproj_error": 2 * RANSAC_PX, "seed": seed, "max_iterations": 300, "min_iterations": 30}
+    pose, info = poselib.estimate_absolute_pose(seen.double().numpy(), points.double().numpy(), _camera(K), options, {})
+    if int(info["num_inliers"]) < ENOUGH_INLIERS:
+        return None
+    return se3(torch.tensor(np.asarray(pose.R)).to(points), torch.tensor(np.asarray(pose.t)).to(points))
 
 
 def arriving_points(
@@ -135,8 +148,12 @@ def arriving_points(
 
 
 def reconstruct(edges: Edges, pixels: Float[Tensor, "m 2"], K: Float[Tensor, "3 3"], n: int, *, seed: int = 0,
-                seeds: list[TwoView] | None = None, limit: int | None = None, progress=None) -> Track:
-    """Place all n frames (or the first `limit`), outwards from the best two."""
+                seeds: list[TwoView] | None = None, limit: int | None = None,
+                progress: Callable[[int, int], None] | None = None) -> Track:
+    """Place all n frames (or the first `limit`), outwards from the best two.
+
+    `seeds` are the edges to choose the start from (default: all); `progress` is told (frames placed, of how many).
+    """
     if seeds is None:
         seeds = [two_view(edges, pixels, K, e, seed) for e in range(len(edges.source))]
     track = start(edges, pixels, K, n, seeds)
