@@ -20,7 +20,7 @@ DAMPING = 1e-4    # of Levenberg-Marquardt at the start, share of the diagonal
 
 class Solved(NamedTuple):
     scene: Scene
-    cost: float                           # mean robust cost per observation
+    cost: float                           # mean robust cost per observation, and the prior's share
     log_focal_sd: float                   # standard deviation of log focal by the curvature; inf when it was held
 
 
@@ -122,7 +122,8 @@ def _reduce(scene: Scene, edges: Edges, pixels: Tensor, slots: Tensor, sigma: fl
     """Sum the camera system over chunks of source frames, the anchors' depths eliminated."""
     size = 6 * len(scene.T_camera_world) + 1
     system = _System(torch.zeros(size, size, dtype=torch.float64), torch.zeros(size, dtype=torch.float64), [])
-    for frames in torch.nonzero((slots >= 0).any(1))[:, 0].split(CHUNK):
+    sources = torch.nonzero((slots >= 0).any(1))[:, 0]
+    for frames in sources.split(CHUNK) if len(sources) else ():
         linear = _linearise(scene, edges, pixels, frames, slots[frames], sigma)
         r, w, J = linear.residual, linear.weight[..., None], linear.J
         H = torch.einsum("csmka,csmkb->csab", w[..., None] * J, J)
@@ -152,16 +153,41 @@ def _solve(system: _System, held: Bool[Tensor, "d"]) -> tuple[Tensor, float]:
 
 
 def _apply(scene: Scene, step: Tensor, system: _System) -> Scene:
-    """The scene after a camera step: depths follow by back-substitution; a depth that would turn negative halves."""
+    """The scene after a camera step: depths follow by back-substitution; none goes farther off than five times."""
     q = scene.inverse_depth.clone()
     for frames, E, columns, C, C_g in system.depths:
         dq = -(C_g + (E @ step[columns].to(E)[..., None])[..., 0]) / C
-        old = q[frames]
-        q[frames] = torch.where(old + dq > 0.2 * old, old + dq, 0.2 * old).clamp(min=1e-6)
+        q[frames] = _stepped(q[frames], dq)
     T = se3_exp(step[:-1].view(-1, 6)).to(q) @ scene.T_camera_world
     K = scene.K.clone()
     K[0, 0], K[1, 1] = K[0, 0] * step[-1].exp().to(K), K[1, 1] * step[-1].exp().to(K)
     return Scene(T, q, K)
+
+
+def _cost(scene: Scene, edges: Edges, pixels: Tensor, sigma: float, prior: Tensor | None, prior_weight: float) -> float:
+    """What is minimised: the robust cost and what the prior adds to it, per observation."""
+    cost = robust_cost(scene, edges, pixels, sigma)
+    if prior is None:
+        return cost
+    pull = (scene.inverse_depth / prior).log().square().sum()
+    return cost + prior_weight * float(pull) / max(float(edges.weight.sum()), 1.0)
+
+
+def _stepped(q: Tensor, dq: Tensor) -> Tensor:
+    """Inverse depth after a step, which may take away at most four fifths of it: it stays positive."""
+    return torch.maximum(q + dq, 0.2 * q).clamp(min=1e-6)
+
+
+def _settled(scene: Scene, edges: Edges, pixels: Tensor, slots: Tensor, sigma: float, prior: Tensor | None,
+             prior_weight: float) -> Scene:
+    """One Gauss-Newton step of the depths alone. After a long step of the cameras the linear answer is off for a few
+    depths, whose cost would have the whole step refused (embedded point iterations, Jeong et al. 2012)."""
+    q = scene.inverse_depth.clone()
+    for frames in torch.nonzero((slots >= 0).any(1))[:, 0].split(CHUNK):
+        own = _depths(scene, _linearise(scene, edges, pixels, frames, slots[frames], sigma), frames, 0.0, prior,
+                      prior_weight)
+        q[frames] = _stepped(q[frames], -own.slope / own.curvature)
+    return scene._replace(inverse_depth=q)
 
 
 def bundle_adjust(
@@ -176,28 +202,34 @@ def bundle_adjust(
     prior: Float[Tensor, "n m"] | None = None,
     prior_weight: float = 0.0,
     tolerance: float = 1e-4,
+    damping: float = DAMPING,
+    settle: int = 0,
 ) -> Solved:
     """Levenberg-Marquardt on the Cauchy-weighted reprojection error (px, scale `sigma`).
 
     `fixed` frames keep their pose (default: the first); `prior` holds inverse depths that the anchors' logarithm is
     drawn to with `prior_weight` (1 / variance of log depth). Stops when the cost falls by less than `tolerance`.
-    The gauge's scale is left to the damping: it does not move unless the data ask for it.
+    The gauge's scale is left to the damping: it does not move unless the data ask for it. Long paths have weak modes
+    (drift of scale) that only steps of little damping reach: float64, `damping` near 1e-8, and `settle` rounds in which
+    depths follow the cameras before a step is judged.
     """
     n = len(scene.T_camera_world)
     if fixed is None:
         fixed = torch.zeros(n, dtype=torch.bool)
         fixed[0] = True
     held = torch.cat([fixed.repeat_interleave(6), torch.tensor([not free_focal])])
-    slots, damping, sd = _slots(edges, n), DAMPING, float("inf")
-    cost = robust_cost(scene, edges, pixels, sigma)
+    slots, least, sd = _slots(edges, n), 1e-3 * damping, float("inf")
+    cost = _cost(scene, edges, pixels, sigma, prior, prior_weight)
     for _ in range(iterations):
         system = _reduce(scene, edges, pixels, slots, sigma, damping, prior, prior_weight)
         step, sd_now = _solve(system, held)
         trial = _apply(scene, step, system)
-        trial_cost = robust_cost(trial, edges, pixels, sigma)
+        for _ in range(settle):
+            trial = _settled(trial, edges, pixels, slots, sigma, prior, prior_weight)
+        trial_cost = _cost(trial, edges, pixels, sigma, prior, prior_weight)
         if trial_cost < cost:
             gain, scene, cost, sd = cost - trial_cost, trial, trial_cost, sd_now
-            damping = max(damping / 5, 1e-7)
+            damping = max(damping / 5, least)
             if gain < tolerance * cost:
                 break
         else:
