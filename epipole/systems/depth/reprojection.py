@@ -9,7 +9,7 @@ in place of a learned motion, which on one clip alone collapses to identity.
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ...engine.system import System
@@ -20,6 +20,7 @@ from ...losses.photometric import masked_mean, ssim_l1
 from ...losses.points import icp_exact_gradient
 from ...losses.smooth import edge_aware, mean_normalised
 from ...nets.unet import UNet
+from ...types.errors import InputError
 from ...types.predictions import Depth
 from ...types.views import Views
 
@@ -60,7 +61,13 @@ class ReprojectionDepth(System):
         self.net = UNet(2, config.widths)
 
     def forward(self, views: Views) -> Depth:
-        """Depth (unit of the path) and log variance of log depth of every view."""
+        """Depth (unit of the path) and log variance of log depth of every view.
+
+        Raises InputError for images that are not [scenes, views, 3, height, width].
+        """
+        if views.image.ndim != 5 or views.image.shape[2] != 3:
+            raise InputError(f"ReprojectionDepth reads colour images [scenes, views, 3, height, width], "
+                             f"not {list(views.image.shape)}")
         maps = self.net(views.image.flatten(0, 1) - 0.45).unflatten(0, views.image.shape[:2])
         log_depth, log_scale = maps.float().split(1, 2)
         span = self.config.depth_span
@@ -78,39 +85,45 @@ class ReprojectionDepth(System):
         """The loss for given depth. Each view is a target a; the next one (the last one's: the first) its source b."""
         c = self.config
         image, K, depth = (x.flatten(0, 1) for x in (views.image, views.K, predicted.depth))
-        flow, seen = views.flow.flatten(0, 1), views.flow_valid.flatten(0, 1)
-        other = following(views.image.shape[0], views.image.shape[1]).to(image.device)
-        pose = views.T_world_camera.flatten(0, 1)
+        pose, flow, seen = (x.flatten(0, 1) for x in (views.T_world_camera, views.flow, views.flow_valid))
+        other = following(*views.image.shape[:2]).to(image.device)
         T_b_a = se3_inverse(pose[other]) @ pose
 
+        # where depth and path say that a pixel went, and where flow says it
         cloud = transform(T_b_a, unproject(depth, K))
         pixels, front = project(cloud, K[other])
-        error = pixels - pixel_grid(image.shape[-2], image.shape[-1], image) - flow
-        square = error.square().sum(1, keepdim=True)
+        grid = pixel_grid(image.shape[-2], image.shape[-1], image)
+        square = (pixels - grid - flow).square().sum(1, keepdim=True)
         charbonnier = (square + c.soft**2).sqrt() - c.soft
         rigid = seen & front & (square.detach() < c.moving**2)
         terms = {"reprojection": c.reprojection * masked_mean(charbonnier.clamp(max=c.farthest), seen & front)}
 
-        found = pixel_grid(image.shape[-2], image.shape[-1], image) + flow  # where flow, not depth, says it went
-        depth_b, inside = sample(depth[other], found)
+        depth_b, inside = sample(depth[other], grid + flow)
         apart = (cloud[:, 2:].clamp(min=1e-3).log() - depth_b.log()).abs()
         terms["consistency"] = c.consistency * masked_mean(apart.clamp(max=0.5), rigid & inside)
 
-        synthetic, visible = sample(image[other], pixels)               # `visible` is the principled mask
+        synthetic, visible = sample(image[other], pixels)  # `visible` is the principled mask
         terms["photometric"] = c.photometric * masked_mean(ssim_l1(synthetic, image), visible & rigid)
+
         smooth = edge_aware(mean_normalised(1 / depth), c.edge * image)
         terms["smoothness"] = c.smoothness * (smooth[0].mean() + smooth[1].mean())
 
-        log_scale = predicted.log_variance.flatten(0, 1) / 2
-        likelihood = apart.detach() * torch.exp(-log_scale) + log_scale
+        # Laplace with scale b; the difference of two depths has the variance 2 b^2, each of them then b^2
+        log_b = predicted.log_variance.flatten(0, 1) / 2
+        likelihood = apart.detach() * torch.exp(-log_b) + log_b
         terms["uncertainty"] = c.uncertainty * masked_mean(likelihood, seen & front & inside)
+
         if c.icp:
             terms["icp"] = c.icp * self.alignment(unproject(depth, K), T_b_a, unproject(depth, K)[other], rigid)
         if triangulated:
-            known = views.depth_valid.flatten(0, 1)
-            ratio = depth / torch.where(known, views.depth.flatten(0, 1), 1)
-            terms["triangulated"] = triangulated * masked_mean(ratio.log().abs().clamp(max=1), known)
+            terms["triangulated"] = triangulated * self.distance_to_anchors(views, depth)
         return terms
+
+    def distance_to_anchors(self, views: Views, depth: Float[Tensor, "b 1 h w"]) -> Float[Tensor, ""]:
+        """|log depth - log of the known depth|, where it is known; more than a factor e teaches no more."""
+        known = views.depth_valid.flatten(0, 1)
+        ratio = depth / torch.where(known, views.depth.flatten(0, 1), 1)
+        return masked_mean(ratio.log().abs().clamp(max=1), known)
 
     def alignment(
         self, source: Float[Tensor, "b 3 h w"], T_target_source: Float[Tensor, "b 4 4"],
@@ -124,7 +137,7 @@ class ReprojectionDepth(System):
         return T.abs().mean() + masked_mean(r.abs(), (matched & rigid.flatten(2)[:, 0, some])[..., None])
 
 
-def following(b: int, n: int) -> Tensor:
+def following(b: int, n: int) -> Int[Tensor, "{b*n}"]:
     """Index of the next view of the same scene, for views flattened to b * n; the last one's is the first."""
     index = torch.arange(b * n).view(b, n)
     return index.roll(-1, 1).flatten()
