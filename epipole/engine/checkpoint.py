@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from ..formats.atomic import make_folder, replacing
@@ -23,27 +23,44 @@ from ..types.errors import InputError
 FORMAT = "epipole checkpoint 1"
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, *content: bytes | memoryview) -> None:
     """Write a file that is whole or not there, with its folder, and push it to the disk. Raises InputError, in one
     sentence, for a full disk or a folder that cannot be written."""
     make_folder(path.parent)
     with replacing(path) as part, part.open("wb") as file:
-        file.write(content)
+        file.writelines(content)
         file.flush()
         os.fsync(file.fileno())
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write named tensors as safetensors. Raises InputError as `write_bytes` does."""
+    """Write named tensors as safetensors; the same tensors and metadata give the same bytes. Raises InputError as
+    `write_bytes` does."""
     apart = {k: v.detach().to("cpu", copy=True, memory_format=torch.contiguous_format) for k, v in tensors.items()}
-    write_bytes(path, save(apart, metadata))
+    write_bytes(path, *_with_sorted_metadata(save(apart, metadata)))
+
+
+def _with_sorted_metadata(data: bytes) -> tuple[bytes, memoryview]:
+    """Header and tensors of a safetensors file, whose library orders the metadata anew on every run."""
+    header, start = _header(data)
+    if "__metadata__" in header:
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8
+    return len(text).to_bytes(8, "little") + text, memoryview(data)[start:]
+
+
+def _header(data: bytes) -> tuple[dict[str, Any], int]:
+    """The JSON at the head of a safetensors file, and where the tensors begin."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    return json.loads(data[8:start]), start
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Named tensors and metadata of a safetensors file. Raises InputError if it is not one."""
     try:
-        with safe_open(path, "pt") as file:
-            return {k: file.get_tensor(k) for k in file.keys()}, file.metadata() or {}  # noqa: SIM118 (not a dict)
+        data = path.read_bytes()  # the library opens no file whose name is not UTF-8
+        return load(data), _header(data)[0].get("__metadata__", {})
     except (OSError, SafetensorError) as e:
         raise InputError(f"Cannot read {path} as safetensors ({e}): is it the right file?") from e
 

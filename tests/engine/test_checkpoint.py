@@ -54,6 +54,17 @@ def test_tensors_come_back_whatever_their_layout(tmp_path):
     assert all(torch.equal(back[k], v) and back[k].dtype == v.dtype for k, v in tensors.items())
 
 
+def test_the_same_tensors_give_the_same_bytes(tmp_path):
+    metadata = {f"key {i}": "ü" * i for i in range(12)}
+    for i in range(4):
+        write_tensors(tmp_path / f"{i}", {"x": torch.arange(7.0), "y": torch.zeros(3, 2).bool()}, metadata)
+        metadata = dict(reversed(metadata.items()))
+        back, said = read_tensors(tmp_path / f"{i}")
+        assert said == metadata
+        assert torch.equal(back["x"], torch.arange(7.0))
+    assert len({(tmp_path / f"{i}").read_bytes() for i in range(4)}) == 1
+
+
 @pytest.mark.parametrize("content", [b"", b"text", b"\x80\x04pickle" * 9])
 def test_a_foreign_file_is_refused(tmp_path, content):
     (tmp_path / "f").write_bytes(content)
