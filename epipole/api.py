@@ -49,6 +49,12 @@ class Run(RunFiles):
         """The scores that were measured when the run ended; empty without a truth."""
         return [Score.from_dict(entry) for entry in self.about.get("scores") or []]
 
+    @property
+    def reported(self) -> bool:
+        """Whether report.html is there and tells what run.yaml says now."""
+        report, about = self.folder / "report.html", self.folder / "run.yaml"
+        return report.is_file() and report.stat().st_mtime_ns >= about.stat().st_mtime_ns
+
     def report(self) -> Path:
         """Writes report.html anew, one file that opens without a server, and returns its path."""
         from .viewer.report import write_report
@@ -72,6 +78,7 @@ def learn(
     seed: int = 0,
     device: str = "auto",
     quiet: bool = False,
+    steps: int | None = None,
 ) -> Run:
     """Learns depth, camera path and map from a video file or a folder of images, and returns the run.
 
@@ -82,6 +89,7 @@ def learn(
     truth       plain folder to judge the result against
     device      "cpu", "cuda", or "auto"
     quiet       no progress on stderr
+    steps       training steps instead of `minutes`: then a seed gives the same bits on every run of a machine
 
     Raises InputError for what cannot be read or written, FootageError for footage that cannot be learned.
     """
@@ -94,9 +102,12 @@ def learn(
     folder = learn_video(
         Path(clip), default_out(clip) if out is None else Path(out), minutes=float(minutes),
         intrinsics=Path(intrinsics) if isinstance(intrinsics, str) else intrinsics,
-        truth=None if truth is None else Path(truth), seed=seed, device=device, quiet=quiet,
+        truth=None if truth is None else Path(truth), seed=seed, device=device, quiet=quiet, steps=steps,
     )
-    return Run(folder)
+    run = Run(folder)
+    if not run.reported:
+        run.report()
+    return run
 
 
 def default_out(clip: str | Path) -> Path:

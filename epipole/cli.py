@@ -68,7 +68,7 @@ def _learn(options: Namespace) -> None:
     from . import api
 
     _present(api.learn(options.clip, options.out, options.minutes, options.intrinsics, options.truth, options.seed,
-                       options.device))
+                       options.device, steps=options.steps))
 
 
 def _present(run: Run) -> None:

@@ -33,6 +33,8 @@ def _learn(sub: argparse.ArgumentParser) -> None:
     _clip(sub)
     _out(sub, "folder of the results (default: runs/<name of the clip>)")
     sub.add_argument("--minutes", type=positive, default=10.0, metavar="M", help="learning budget (default: 10)")
+    sub.add_argument("--steps", type=count, metavar="N",
+                     help="training steps instead of a budget: the same command then gives the same bits")
     sub.add_argument("--intrinsics", type=intrinsics, metavar="K",
                      help="file with the 3x3 matrix, or fx,fy,cx,cy in pixels of the clip (default: estimated)")
     sub.add_argument("--truth", type=Path, metavar="FOLDER", help="plain folder to judge the result against")

@@ -8,11 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
+from epipole.cli import main
 from epipole.formats import kitti
 from epipole.sources.look import look
 from epipole.sources.video import open_footage
+from epipole.sources.worlds import Spec, write_world
 from epipole.types.errors import EpipoleError, FootageError, InputError
-from tests.sources.clips import standing, walking, write_video
+from tests.sources.clips import standing, turning, walking, write_video
 
 NOISE = np.random.default_rng(0).bytes(20_000)
 NO_VIDEO = {
@@ -181,3 +183,109 @@ def test_calibration_that_is_no_camera(tmp_path: Path, text: str) -> None:
     (tmp_path / "K.txt").write_text(text)
     with pytest.raises(InputError, match=r"K\.txt"):
         kitti.read_intrinsics(tmp_path / "K.txt")
+
+
+def learn_refused(capsys: pytest.CaptureFixture[str], clip: Path, out: Path, *options: str) -> str:
+    """The one sentence with which `epipole learn` ends, exit code 2."""
+    assert main(["learn", str(clip), "-o", str(out), "--steps", "5", "--device", "cpu", *options]) == 2
+    printed, err = capsys.readouterr()
+    sentences = [line for line in err.splitlines() if line.startswith("epipole: ")]
+    assert printed == ""
+    assert err.splitlines()[-1:] == sentences
+    assert len(sentences[0]) < 500
+    return sentences[0]
+
+
+UNLEARNABLE = {
+    "static": lambda: standing(30), "turns": lambda: turning(40), "short": lambda: walking(5),
+    "black": lambda: [np.zeros((120, 160, 3), np.uint8)] * 30,
+}
+
+
+@pytest.mark.parametrize("kind", UNLEARNABLE)
+def test_clips_that_teach_nothing_are_refused_and_leave_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    clip = write_video(tmp_path / "a.mp4", UNLEARNABLE[kind]())
+    assert "cannot be learned" in learn_refused(capsys, clip, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("motion", ["static", "rotation"])
+def test_worlds_without_parallax_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], motion: str
+) -> None:
+    spec = Spec(motion=motion, frames=30, width=160, height=120, speed=5.0, noise=0.01)
+    room = write_world(spec, tmp_path / "room")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine.txt").write_text("keep this")
+    assert "camera" in learn_refused(capsys, room, tmp_path / "run")
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["mine.txt"]
+
+
+def test_what_is_no_clip_is_refused_and_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    whole = write_video(tmp_path / "whole.mp4", walking(20))
+    (tmp_path / "cut.mp4").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    for name in ("empty.mp4", "cut.mp4", "none.mp4", ""):
+        learn_refused(capsys, tmp_path / name if name else tmp_path, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_names_that_are_not_utf8_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/odd\xff"))
+    odd.mkdir()
+    clip = write_video(tmp_path / "a.mp4", standing(15)).rename(odd / os.fsdecode(b"\xfe.mp4"))
+    assert "?.mp4" in learn_refused(capsys, clip, odd / "run")
+    learn_refused(capsys, odd / os.fsdecode(b"none\xff.mp4"), odd / "run")
+    assert [p.name for p in odd.iterdir()] == [clip.name]
+
+
+@pytest.mark.parametrize("given", ["nan,100,80,60", "100,100,nan,60", "100,100,80,inf", "-100,100,80,60",
+                                   "500,500,319.5,239.5", "0,100,80,60", "K.txt", "none.txt"])  # fmt: skip
+def test_intrinsics_that_cannot_be_the_clips(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], given: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("K.txt").write_text("525 0 319.5\n0 525 239.5\n0 0 1\n")  # of frames twice as large
+    clip = write_video(tmp_path / "a.mp4", walking(12))
+    learn_refused(capsys, clip, tmp_path / "run", f"--intrinsics={given}")
+    assert not (tmp_path / "run").exists()
+
+
+def test_folders_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip = write_video(tmp_path / "a.mp4", walking(12))
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file", tmp_path / "file" / "run", Path("/proc/none/run"), clip):
+        learn_refused(capsys, clip, out)
+    assert (tmp_path / "file").read_text() == "mine"
+    assert open_footage(clip).count() == 12
+
+
+@pytest.mark.parametrize("name", ["run.yaml", "depth/000000.png", "model.safetensors", "colmap/cameras.txt"])
+def test_a_folder_with_things_of_somebody_else_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """The clip's own folder above all, whose depth/ is the truth."""
+    clip = write_video(tmp_path / "a.mp4", walking(12))
+    file = tmp_path / "run" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("mine")
+    assert name.split("/")[0] in learn_refused(capsys, clip, tmp_path / "run")
+    assert [p for p in (tmp_path / "run").rglob("*") if p.is_file()] == [file]
+    assert file.read_text() == "mine"
+
+
+def test_the_truth_of_another_clip_is_refused_before_learning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = write_video(tmp_path / "a.mp4", walking(30))
+    (tmp_path / "truth").mkdir()
+    for number in range(29):
+        png(tmp_path / "truth" / f"{number:06d}.png", 120, 160)
+    assert "29" in learn_refused(capsys, clip, tmp_path / "run", "--truth", str(tmp_path / "truth"))
+    for number in range(30):
+        png(tmp_path / "truth" / f"{number:06d}.png", 160, 120)
+    assert "120x160" in learn_refused(capsys, clip, tmp_path / "run", "--truth", str(tmp_path / "truth"))
+    assert not (tmp_path / "run" / "work" / "keys").exists()
+    assert (tmp_path / "run" / "work" / "look.json").exists()  # the right truth goes on from here

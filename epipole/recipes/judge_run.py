@@ -28,7 +28,10 @@ def judge_run(
     Raises InputError where run and truth cannot belong to the same clip, or the run lacks what is judged.
     """
     run, truth = RunFiles(run_folder), read_truth(truth_folder)
-    _check_same_clip(run, truth)
+    if len(run.depth) != len(run.path):
+        raise InputError(f"the run has {len(run.path)} frames with a pose and {len(run.depth)} with depth; "
+                         "the same `epipole learn` again finishes it")
+    check_same_clip(truth, len(run.path), run.image_size)
     scores = []
     if truth.depth is not None:
         scores += judge_depth(_Frames(run, truth), depth, truth.unit)
@@ -73,15 +76,15 @@ class _Frames:
                 yield DepthFrame(self.run.depth[i], *known)
 
 
-def _check_same_clip(run: RunFiles, truth: Truth) -> None:
-    frames, images = len(run.path), len(truth.images)
-    if frames != images or len(run.depth) != images:
-        raise InputError(f"the run has {frames} frames with a pose and {len(run.depth)} with depth, the truth in "
-                         f"{truth.folder} has {images}; give the truth of the clip that was learned")
-    ratio = run.image_size[0] / run.image_size[1] * truth.height / truth.width
-    if not 1 / SAME_SHAPE < ratio < SAME_SHAPE:
-        raise InputError(f"the run's frames are {'x'.join(map(str, run.image_size))} and the truth's "
-                         f"{truth.width}x{truth.height}; give the truth of the clip that was learned")
+def check_same_clip(truth: Truth, frames: int, size: tuple[int, int]) -> None:
+    """Raises InputError if a clip of so many frames of (width, height) cannot be the one that the truth is of."""
+    if frames != len(truth.images):
+        raise InputError(f"the clip has {frames} frames and the truth in {truth.folder} {len(truth.images)}; "
+                         "give the truth of the clip that is learned")
+    width, height = size
+    if not 1 / SAME_SHAPE < width / height * truth.height / truth.width < SAME_SHAPE:
+        raise InputError(f"the clip's frames are {width}x{height} and those of the truth in {truth.folder} "
+                         f"{truth.width}x{truth.height}; give the truth of the clip that is learned")
 
 
 def _costs(run: RunFiles) -> list[Score]:

@@ -48,7 +48,7 @@ def write_outputs(
     bf16: bool = True,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Writes the RUN folder; run.yaml says `finished: true` last. Returns what stands in run.yaml.
+    """Writes the RUN folder, but for the report and the word that it is finished. Returns what stands in run.yaml.
 
     The world becomes the first camera, and, unless the result is metric, typical (median) depth becomes 1. Interrupted
     anywhere it leaves no half file that looks whole. `progress(frames done, frames in all)`.
@@ -62,7 +62,7 @@ def write_outputs(
     typical = typical_depth(learned.of_key_frames(keys), len(keys))
     factor = 1.0 if result.metric else 1 / typical
     about = describe(footage, look, keys, result, typical * factor, factor)
-    write_description(out, about | {"finished": False})
+    write_description(out, about)
     predictor = Predictor(result.system, device, bf16, factor)
     path = from_first_camera(result.T_world_camera, factor)
     write_frames(out, footage, len(path), keys.size, predictor, about["depth"]["png_scale"], progress)
@@ -72,8 +72,7 @@ def write_outputs(
     ply.write(out / "cloud.ply", *cloud)
     write_models(out, footage, result.intrinsics.K, path, *cloud)
     save_model(out / "model.safetensors", result.system_name, result.config, result.system)
-    write_description(out, about | {"finished": True})
-    return about | {"finished": True}
+    return about
 
 
 def remove_leftovers(out: Path) -> None:

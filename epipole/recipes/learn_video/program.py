@@ -4,10 +4,11 @@ Every stage leaves its result in RUN/work and is not done again: interrupted any
 """
 
 import os
-import resource
-from contextlib import nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,20 +18,21 @@ from ...engine.checkpoint import decided_once
 from ...engine.fit import torch_device
 from ...engine.log import Progress
 from ...formats.atomic import make_folder
+from ...formats.run import RunFiles
 from ...geometry.camera import resize_intrinsics
 from ...geometry.motion import se3_inverse
 from ...judges.score import Score
 from ...sources.findings import Look
 from ...sources.footage import Footage
-from ...sources.plain import camera_matrix, check_intrinsics
+from ...sources.plain import camera_matrix, check_intrinsics, read_truth
 from ...sources.video import open_footage
 from ...systems.depth.reprojection import ReprojectionDepth
-from ...types.errors import InputError
-from ..judge_run import judge_run
+from ...types.errors import FootageError, InputError
+from ..judge_run import check_same_clip, judge_run
 from .correspond import FlowStore, KeyImages, chain_pairs
-from .describe import Intrinsics, Result, write_description
+from .describe import Intrinsics, Result, plain, write_description
 from .everyframe import place_every_frame
-from .export import write_outputs
+from .export import remove_leftovers, write_outputs
 from .matches import homography_guesses
 from .moved import moved_by
 from .predict import Predictor
@@ -42,6 +44,9 @@ from .wide import rigid_guesses, wide_pairs
 
 WIDE_PER_KEY_FRAME = 2     # further pairs, at most
 HEALTHY = {"reprojection": [0.0, 0.8], "consistency": [0.0, 0.04], "photometric": [0.0, 0.015]}
+LEFT = ("depth", "depth.npz", "log_variance.npz", "mask.npz", "path_tum.txt", "path_kitti.txt", "colmap",
+        "transforms.json", "cloud.ply", "model.safetensors", "log.jsonl")  # beside run.yaml and the report
+OWN = {"self_photometric", "self_reprojection", "wall_s", "peak_memory_mb"}  # scores that need no truth
 
 
 def learn_video(
@@ -56,49 +61,61 @@ def learn_video(
     quiet: bool = False,
     steps: int | None = None,
 ) -> Path:
-    """Learns a clip into the folder `out` (docs/run-folder.md), and returns it.
+    """Learns a clip into the folder `out` (docs/run-folder.md, but for the report), and returns it.
 
     `minutes` is the budget: the number of training steps follows from it and the machine's speed, measured once; with
     `steps` it is said outright, and then a seed gives the same bits on every run of a machine. The rest is as in
-    `epipole.learn`. Raises InputError, FootageError, TrainingError.
+    `epipole.learn`. A run that is finished is left as it is, or judged against another truth.
+    Raises InputError, FootageError, TrainingError.
     """
     footage = open_footage(clip)
     given = given_intrinsics(intrinsics, footage)
     where = torch_device(device)
-    _same_run(out, footage, given, minutes, seed, steps)
+    claim(out, footage, given, minutes, seed, steps)
+    if about := finished(out):
+        judge_again(out, about, truth)
+        return out
     torch.manual_seed(seed)
     with Progress() if not quiet else nullcontext() as progress:
         run = Run(out, progress)
         seen = look_at(run, footage)
-        seen.refuse()
+        refuse(run, seen, truth)
         keys = key_images(run, footage, seen)
-        size = keys.size
-        shots = np.searchsorted(seen.cuts, keys.key_frames, side="right").tolist()
-        K = None if given is None else network_intrinsics(given, (footage.width, footage.height), size)
-        chain = correspond(run, "chain", keys, chain_pairs(shots, GAPS), homography_guesses(keys.gray))
-        stores = [chain, *matched(run, keys, chain)]
-        first = stored(run.work / "path-1.safetensors", lambda: solved(run, stores, keys, K, footage, seed))
-        known = {(int(a), int(b)) for store in stores for a, b in store.pairs}
-        pairs = wide_pairs(first.scene, first.pixels, size, known, shots, WIDE_PER_KEY_FRAME * len(keys))
-        wide = correspond(run, "wide", keys, pairs, rigid_guesses(first.scene, first.pixels, size))
-        stores += [wide] if len(wide) else []
-        path = stored(run.work / "path-2.safetensors", lambda: refined(run, first, stores, K is None))
-        system, path, lessons = teach(run, keys, stores, path, K is None, minutes, seed, where, steps)
+        stores, path = path_from_flow(run, footage, seen, keys, given, seed)
+        system, path, lessons = teach(run, keys, stores, path, given is None, minutes, seed, where, steps)
         result, drift = finish(run, footage, seen, keys, stores, path, system, given, where)
         scores, warnings = check(system.to("cpu"), lessons, drift)
-        arguments = {"clip": clip, "minutes": minutes, "seed": seed, "device": str(where), "steps": steps,
+        arguments = {"clip": clip, "minutes": minutes, "steps": steps, "seed": seed, "device": str(where),
                      "intrinsics": intrinsics, "truth": truth}
         result = replace(result, arguments=arguments, warnings=[*result.warnings, *warnings, *lost(path, keys)],
-                         phases=run.phases, healthy=HEALTHY)
+                         healthy=HEALTHY)
         with run.phase("export", len(seen.times), "frames") as tell:
             about = write_outputs(out, footage, seen, keys, path.scene.K.double().numpy(),
                                   moved_by(keys, stores, path, Predictor(system, where).of_key_frames(keys)),
                                   result, device=str(where), progress=tell)
-        write_description(out, about | {"finished": False})
-        judged = judge_run(out, truth) if truth is not None else []
-        about |= {"phases": run.phases, "scores": [s.as_dict() for s in (*judged, *scores, *costs(run))]}
+        with run.phase("judge"):
+            judged = judge_run(out, truth) if truth is not None else []
+        about |= {"phases": run.phases, "scores": together(judged, [s.as_dict() for s in (*scores, *costs(run))])}
         write_description(out, about | {"finished": True})
     return out
+
+
+def path_from_flow(
+    run: Run, footage: Footage, seen: Look, keys: KeyImages, given: Tensor | None, seed: int
+) -> tuple[list[FlowStore], Solution]:
+    """Flow between key frames near in time or alike, the path that follows, flow between those that it shows to be
+    near in space, and the path by all of it."""
+    size, source = keys.size, (footage.width, footage.height)
+    shots = np.searchsorted(seen.cuts, keys.key_frames, side="right").tolist()
+    K = None if given is None else network_intrinsics(given, source, size)
+    chain = correspond(run, "chain", keys, chain_pairs(shots, GAPS), homography_guesses(keys.gray))
+    stores = [chain, *matched(run, keys, chain)]
+    first = stored(run.work / "path-1.safetensors", lambda: solved(run, stores, keys, K, footage, seed))
+    known = {(int(a), int(b)) for store in stores for a, b in store.pairs}
+    pairs = wide_pairs(first.scene, first.pixels, size, known, shots, WIDE_PER_KEY_FRAME * len(keys))
+    wide = correspond(run, "wide", keys, pairs, rigid_guesses(first.scene, first.pixels, size))
+    stores += [wide] if len(wide) else []
+    return stores, stored(run.work / "path-2.safetensors", lambda: refined(run, first, stores, K is None))
 
 
 def finish(
@@ -137,22 +154,61 @@ def lost(path: Solution, keys: KeyImages) -> list[str]:
 
 
 def costs(run: Run) -> list[Score]:
-    """Wall time and peak memory of this process."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    seconds = sum(phase["seconds"] for phase in run.phases)
+    """Wall time and peak memory, all parts of an interrupted run together."""
     machine = f"{os.cpu_count()} cores, torch with {torch.get_num_threads()} threads"
-    return [Score("wall_s", round(seconds, 1), "s", "lower", machine),
-            Score("peak_memory_mb", round(peak), "MB", "lower", "resident set of the process")]
+    return [Score("wall_s", round(run.seconds, 1), "s", "lower", machine),
+            Score("peak_memory_mb", round(run.peak_mb, 1), "MB", "lower", "resident set of the process")]
 
 
-def _same_run(out: Path, footage: Footage, given: Tensor | None, minutes: float, seed: int, steps: int | None) -> None:
-    """Raises InputError if the folder holds a run of something else."""
+def claim(out: Path, footage: Footage, given: Tensor | None, minutes: float, seed: int, steps: int | None) -> None:
+    """Makes the folder this run's, and clears what a kill cut short. Raises InputError if it holds something else."""
+    decided = out / "work" / "arguments.json"
+    if not decided.exists() and (foreign := [name for name in ("run.yaml", *LEFT) if (out / name).exists()]):
+        raise InputError(f"{out} holds {foreign[0]} of something else: choose another folder with -o")
     make_folder(out / "work")
-    now = {"sha256": footage.sha256(), "intrinsics": None if given is None else given.tolist(), "minutes": minutes,
+    now = {"clip": footage.sha256(), "intrinsics": None if given is None else given.tolist(), "minutes": minutes,
            "seed": seed, "steps": steps}
-    before = decided_once(out / "work" / "arguments.json", lambda: now)
+    before = decided_once(decided, lambda: now)
     if different := [name for name in now if before.get(name) != now[name]]:
         raise InputError(f"{out} holds a run with another {' and '.join(different)}: choose another folder with -o, "
                          "or remove it")
+    remove_leftovers(out / "work")
 
 
+def refuse(run: Run, seen: Look, truth: Path | None) -> None:
+    """Raises FootageError for a clip that cannot be learned, which then leaves no folder behind, and InputError for a
+    truth that cannot be the clip's."""
+    try:
+        seen.refuse()
+    except FootageError:
+        for name in ("look.json", "costs.json", "arguments.json"):
+            (run.work / name).unlink(missing_ok=True)
+        with suppress(OSError):  # whoever made the folder before may keep things in it
+            run.work.rmdir()
+            run.out.rmdir()
+        raise
+    if truth is not None:
+        check_same_clip(read_truth(truth), len(seen.times), (seen.width, seen.height))
+
+
+def finished(out: Path) -> dict[str, Any] | None:
+    """What run.yaml says of a run that lacks nothing, else None."""
+    with suppress(InputError):
+        run = RunFiles(out)
+        if run.finished and all((out / name).exists() for name in LEFT):
+            return run.about
+    return None
+
+
+def judge_again(out: Path, about: dict[str, Any], truth: Path | None) -> None:
+    """Scores a finished run against another truth than it was judged by. Raises InputError if it is not the clip's."""
+    if truth is None or plain(truth) == about["arguments"].get("truth"):
+        return
+    own = [entry for entry in about["scores"] if entry["name"] in OWN]
+    scores = together(judge_run(out, truth), own)
+    write_description(out, about | {"arguments": about["arguments"] | {"truth": truth}, "scores": scores})
+
+
+def together(judged: list[Score], own: list[dict[str, Any]]) -> list[Mapping[str, Any]]:
+    """What the truth says, then what the run says of itself, each score once."""
+    return [*(score.as_dict() for score in judged if score.name not in OWN), *own]

@@ -1,8 +1,10 @@
 """The stages of the main job, each with its result in RUN/work, where an interrupted run finds it again."""
 
+import json
+import resource
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,10 @@ from ...sources.findings import Look
 from ...sources.footage import Footage
 from ...sources.look import look
 from ...systems.depth.reprojection import PRESETS, ReprojectionDepth
+from ...types.errors import InputError
 from .correspond import FlowStore, KeyImages
 from .matches import homography_guesses, matched_pairs
-from .predict import Predictor
+from .predict import KeyDepth, Predictor
 from .rejoin import rejoin
 from .solve import Solution, load_solution, network_size, refine, save_solution, solve
 from .teach import Lessons
@@ -27,35 +30,72 @@ from .teach import Lessons
 GAPS = (1, 2, 3, 5)        # of chained pairs, in key frames
 FIRST_SHARE = 0.2          # of the steps, before the path is put together again
 LEAST_LEARNING = 0.3       # share of the budget that is learning, whatever the rest takes
+KEEP_EVERY = 5.0           # seconds of a phase that a kill may leave uncounted
 HOW = Train(learning_rate=2e-3, warmup=50, weight_decay=1e-2, clip=1.0, bf16=True, channels_last=True)
 
 
 @dataclass
 class Run:
-    """The folder of a run, its phases so far, and who is told of progress."""
+    """The folder of a run, who is told of its progress, and what it took so far, with all parts of an interrupted run:
+    the phases' seconds, all seconds, and the largest resident set (MB) of its processes."""
 
     out: Path
     progress: Progress | None
-    began: float = field(default_factory=time.monotonic)
     phases: list[dict[str, Any]] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)  # less the seconds of earlier parts
+    earlier_peak: float = 0.0
+
+    def __post_init__(self) -> None:
+        with suppress(OSError, ValueError):  # nothing there, or a damaged disk: only the time it took is lost
+            kept = json.loads((self.work / "costs.json").read_text(encoding="utf-8"))
+            self.phases, self.began, self.earlier_peak = kept["phases"], self.began - kept["seconds"], kept["peak_mb"]
 
     @property
     def work(self) -> Path:
         return self.out / "work"
 
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    @property
+    def peak_mb(self) -> float:
+        return max(self.earlier_peak, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+    def keep(self) -> None:
+        """Notes what the run took so far; a disk that refuses is left to what cannot do without it."""
+        costs = {"phases": self.phases, "seconds": self.seconds, "peak_mb": self.peak_mb}
+        with suppress(InputError):
+            write_bytes(self.work / "costs.json", json.dumps(costs).encode())
+
     @contextmanager
-    def phase(self, name: str, total: int = 0, unit: str = "steps") -> Iterator[Callable[..., None]]:
-        """Times a phase and hands out what its progress is told to."""
-        began = time.monotonic()
+    def phase(self, name: str, total: int = 0, unit: str = "steps", **facts: Any) -> Iterator[Callable[..., None]]:
+        """Times a phase, also one that is interrupted, and hands out what its progress is told to."""
+        mine = next((p for p in self.phases if p["name"] == name), None)
+        if mine is None:
+            mine = {"name": name, "seconds": 0.0, **facts}
+            self.phases.append(mine)
+        kept = time.monotonic()
+        began = kept - mine["seconds"]
         if self.progress and total:
             self.progress.phase(name, total, unit)
+
+        def keep() -> None:
+            nonlocal kept
+            kept = time.monotonic()
+            mine["seconds"] = round(kept - began, 1)
+            self.keep()
 
         def tell(done: int, *_: int) -> None:
             if self.progress and total:
                 self.progress.reach(done)
+            if time.monotonic() - kept > KEEP_EVERY:
+                keep()
 
-        yield tell
-        self.phases.append({"name": name, "seconds": round(time.monotonic() - began, 1)})
+        try:
+            yield tell
+        finally:
+            keep()
 
 
 def look_at(run: Run, footage: Footage) -> Look:
@@ -115,6 +155,13 @@ def refined(run: Run, first: Solution, stores: list[FlowStore], free_focal: bool
         return refine(first, stores, free_focal)
 
 
+def rejoined(
+    run: Run, before: Solution, stores: list[FlowStore], depth_of: KeyDepth, free_focal: bool
+) -> Solution:
+    with run.phase("rejoin"):
+        return rejoin(before, stores, depth_of, free_focal)
+
+
 def teach(
     run: Run, keys: KeyImages, stores: list[FlowStore], path: Solution, free_focal: bool, minutes: float, seed: int,
     device: torch.device, steps: int | None,
@@ -130,7 +177,7 @@ def teach(
 
     def again(name: str, before: Solution) -> Solution:
         depth_of = Predictor(system, device).of_key_frames(keys)
-        return stored(run.work / name, lambda: rejoin(before, stores, depth_of, free_focal))
+        return stored(run.work / name, lambda: rejoined(run, before, stores, depth_of, free_focal))
 
     path = again("path-3.safetensors", path)
     lessons = Lessons(keys, stores, path, seed + 1)
@@ -140,15 +187,15 @@ def teach(
 
 def learn_stage(run: Run, name: str, system: ReprojectionDepth, lessons: Lessons, how: Train, loss: Any) -> None:
     """One call of fit; what it has learned is kept, so that a finished stage is not begun again."""
-    learned = run.work / f"{name}.safetensors"
+    learned, going = run.work / f"{name}.safetensors", run.work / f"{name}-going"
     if learned.exists():
         system.load_state_dict(read_tensors(learned)[0])
-        return
-    began = time.monotonic()
-    fit(system, lessons, how, loss, Log(run.out / "log.jsonl", name, run.progress), run.work / f"{name}-going")
-    write_tensors(learned, system.state_dict(), {})
-    (run.work / f"{name}-going").unlink(missing_ok=True)
-    run.phases.append({"name": name, "seconds": round(time.monotonic() - began, 1), "steps": how.steps})
+    else:
+        with run.phase(name, steps=how.steps) as tell:
+            log = Log(run.out / "log.jsonl", name, run.progress)
+            fit(system, lessons, how, loss, log, going, on_step=lambda step, *_: tell(step))
+            write_tensors(learned, system.state_dict(), {})
+    going.unlink(missing_ok=True)
 
 
 def step_counts(
@@ -158,7 +205,7 @@ def step_counts(
     if steps is None:
         frames = int(lessons.images.key_frames[-1]) + 1
         ahead = 15 + 0.025 * frames + 0.05 * len(lessons.images)
-        left = 60 * minutes - (time.monotonic() - run.began) - ahead
+        left = 60 * minutes - run.seconds - ahead
         seconds = max(left, LEAST_LEARNING * 60 * minutes)
         steps = plan(system, lessons, replace(how, seconds=seconds)).steps
     first = max(1, round(FIRST_SHARE * steps))

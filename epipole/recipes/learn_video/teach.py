@@ -41,7 +41,7 @@ class Lessons:
 
     def __call__(self, step: int) -> Views:
         places = (divmod(i, len(self)) for i in range(step * PAIRS, (step + 1) * PAIRS))
-        return Views.collate([self.pair(self.order(epoch)[i]) for epoch, i in places])
+        return Views.collate([varied(self.pair(self.order(epoch)[i])) for epoch, i in places])
 
     @lru_cache(maxsize=2)  # noqa: B019 (a batch may straddle two epochs; the cache lives as long as the lessons)
     def order(self, epoch: int) -> list[int]:
@@ -49,14 +49,14 @@ class Lessons:
         return torch.randperm(len(self), generator=generator).tolist()
 
     def pair(self, index: int) -> Views:
-        """Two key frames with everything that teaches; colours are varied."""
+        """Two key frames with everything that teaches."""
         which = int(np.searchsorted(self.first, index, side="right")) - 1
         store, row = self.stores[which], index - self.first[which]
         frames = store.pairs[row]
         image = torch.from_numpy(self.images.colour[frames]).permute(0, 3, 1, 2) / 255
         depth, known = zip(*(self.anchors(int(f)) for f in frames), strict=True)
         return Views(
-            image=varied(image), K=self.K.expand(2, 3, 3), T_world_camera=self.T_world_camera[frames],
+            image=image, K=self.K.expand(2, 3, 3), T_world_camera=self.T_world_camera[frames],
             flow=torch.from_numpy(store.flow[row]).float().permute(0, 3, 1, 2),
             flow_valid=torch.from_numpy(store.valid(row))[:, None],
             depth=torch.stack(depth), depth_valid=torch.stack(known),
@@ -71,11 +71,12 @@ class Lessons:
         return depth, known
 
 
-def varied(image: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
-    """Gamma, brightness and colour drawn once (Mahjourian 2018, narrower)."""
+def varied(views: Views) -> Views:
+    """The same views in other light: gamma, brightness and colour drawn once for all (Mahjourian 2018, narrower)."""
     gamma, brightness = (a + (b - a) * torch.rand(()) for a, b in (GAMMA, BRIGHTNESS))
     colour = COLOUR[0] + (COLOUR[1] - COLOUR[0]) * torch.rand(3, 1, 1)
-    return (image.clamp(min=1e-3) ** gamma * brightness * colour).clamp(0, 1)
+    image = (views.image.clamp(min=1e-3) ** gamma * brightness * colour).clamp(0, 1)
+    return Views(**views.fields() | {"image": image})
 
 
 def learned_inverse_depth(depth_of: KeyDepth, solution: Solution) -> Float[Tensor, "n m"]:
