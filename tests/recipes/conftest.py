@@ -1,5 +1,6 @@
 import pytest
 
+from tests.recipes.exact_room import ExactRoom, exact_room
 from tests.recipes.learned_room import Room, learned_room
 
 
@@ -7,3 +8,9 @@ from tests.recipes.learned_room import Room, learned_room
 def room(tmp_path_factory) -> Room:
     """A room of which everything is known; tests that change its files take a copy."""
     return learned_room(tmp_path_factory.mktemp("learned"))
+
+
+@pytest.fixture(scope="session")
+def exact(tmp_path_factory) -> ExactRoom:
+    """A room whose flow, path and anchor depths are exact."""
+    return exact_room(tmp_path_factory.mktemp("exact"))
