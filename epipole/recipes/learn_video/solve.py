@@ -22,6 +22,7 @@ from .correspond import FlowStore
 
 STRIDE = 8                 # px between anchors
 PIXELS = 20480             # of the network's grid
+BORDER = 0.12              # share of the side where dense flow is biased: there it bends focal length and path
 SIGMA = 0.25               # px of the network's grid: how well flow is trusted
 FOCAL_GUESSES = (0.6, 0.8, 1.05, 1.4, 2.0)  # of the longer side: fields of view from 80 to 28 degrees
 TRIAL_FRAMES = 12          # key frames on which a guess of the focal length is tried
@@ -62,7 +63,7 @@ def guessed_intrinsics(width: int, height: int, share: float) -> Tensor:
 
 def edges_of(stores: list[FlowStore], stride: int = STRIDE) -> tuple[Edges, Float[Tensor, "m 2"]]:
     """All edges of these stores, and the anchors' pixels."""
-    samples = [store.samples(stride) for store in stores]
+    samples = [store.samples(stride, BORDER) for store in stores]
     return Edges.join([Edges(s.source, s.target, s.observed, s.weight) for s in samples]), samples[0].pixels
 
 
@@ -96,6 +97,15 @@ def adjust_some(scene: Scene, edges: Edges, pixels: Tensor, frames: Tensor, **ho
     return bundle_adjust(part, some, pixels, sigma=SIGMA, **how)  # type: ignore[arg-type]
 
 
+def adjust_all(scene: Scene, edges: Edges, pixels: Tensor, prior: Tensor | None = None, **how: object) -> Solved:
+    """Bundle adjustment of the whole path, in float64 and nearly undamped: nothing else takes out drift of scale."""
+    exact = Scene(*(field.double() for field in scene))
+    seen = edges._replace(observed=edges.observed.double(), weight=edges.weight.double())
+    solved = bundle_adjust(exact, seen, pixels.double(), sigma=SIGMA, iterations=15, tolerance=1e-5, damping=1e-8,
+                           settle=1, prior=None if prior is None else prior.double(), **how)  # type: ignore[arg-type]
+    return solved._replace(scene=Scene(*(field.float() for field in solved.scene)))
+
+
 def focal_spread(scene: Scene, edges: Edges, pixels: Tensor) -> float:
     """Spread (percent) of the focal length over thirds of the footage, adjusted apart: what errors that all frames
     share hide from the curvature of the whole."""
@@ -112,7 +122,7 @@ def solve(stores: list[FlowStore], n: int, K: Tensor | None, footage: tuple[int,
     free = K is None
     start = guess_focal(edges, pixels, footage, stores[0].size, seed) if K is None else K
     track = reconstruct(edges, pixels, start, n, seed=seed, seeds=starts(edges, pixels, start, seed), progress=progress)
-    solved = bundle_adjust(track.scene, edges, pixels, sigma=SIGMA, iterations=30, free_focal=free, tolerance=1e-5)
+    solved = adjust_all(track.scene, edges, pixels, free_focal=free)
     return Solution(unit(solved.scene), pixels, track.lost, 0.0, solved.cost)
 
 
@@ -120,8 +130,7 @@ def refine(before: Solution, stores: list[FlowStore], free_focal: bool, prior: T
            prior_weight: float = 0.0) -> Solution:
     """All edges together; `prior` (n, m) inverse depths that the network has learned."""
     edges, pixels = edges_of(stores)
-    solved = bundle_adjust(before.scene, edges, pixels, sigma=SIGMA, iterations=20, free_focal=free_focal,
-                           prior=prior, prior_weight=prior_weight, tolerance=1e-5)
+    solved = adjust_all(before.scene, edges, pixels, free_focal=free_focal, prior=prior, prior_weight=prior_weight)
     spread = focal_spread(solved.scene, edges, pixels) if free_focal else 0.0
     scene = unit(solved.scene) if prior is None else solved.scene
     return Solution(scene, pixels, before.lost, spread, solved.cost)
