@@ -77,6 +77,12 @@ def _slots(edges: Edges, n: int) -> Int[Tensor, "n s"]:
     return table
 
 
+def _chunks(slots: Int[Tensor, "n s"]) -> tuple[Tensor, ...]:
+    """The frames that edges leave, some at a time."""
+    frames = torch.nonzero((slots >= 0).any(1))[:, 0]
+    return frames.split(CHUNK) if len(frames) else ()
+
+
 def _linearise(scene: Scene, edges: Edges, pixels: Tensor, frames: Tensor, slots: Tensor, sigma: float) -> _Linear:
     """All edges that leave these frames, weighted by Cauchy's 1 / (sigma^2 + |r|^2); points behind a camera by 0."""
     e = slots.clamp(min=0)
@@ -122,8 +128,7 @@ def _reduce(scene: Scene, edges: Edges, pixels: Tensor, slots: Tensor, sigma: fl
     """Sum the camera system over chunks of source frames, the anchors' depths eliminated."""
     size = 6 * len(scene.T_camera_world) + 1
     system = _System(torch.zeros(size, size, dtype=torch.float64), torch.zeros(size, dtype=torch.float64), [])
-    sources = torch.nonzero((slots >= 0).any(1))[:, 0]
-    for frames in sources.split(CHUNK) if len(sources) else ():
+    for frames in _chunks(slots):
         linear = _linearise(scene, edges, pixels, frames, slots[frames], sigma)
         r, w, J = linear.residual, linear.weight[..., None], linear.J
         H = torch.einsum("csmka,csmkb->csab", w[..., None] * J, J)
@@ -152,6 +157,11 @@ def _solve(system: _System, held: Bool[Tensor, "d"]) -> tuple[Tensor, float]:
     return x[:, 0], float("inf") if bool(held[-1]) else float(x[-1, 1].clamp(min=0).sqrt())
 
 
+def _stepped(q: Tensor, dq: Tensor) -> Tensor:
+    """Inverse depth after a step, which may take away at most four fifths of it: it stays positive."""
+    return torch.maximum(q + dq, 0.2 * q).clamp(min=1e-6)
+
+
 def _apply(scene: Scene, step: Tensor, system: _System) -> Scene:
     """The scene after a camera step: depths follow by back-substitution; none goes farther off than five times."""
     q = scene.inverse_depth.clone()
@@ -164,6 +174,18 @@ def _apply(scene: Scene, step: Tensor, system: _System) -> Scene:
     return Scene(T, q, K)
 
 
+def _settled(scene: Scene, edges: Edges, pixels: Tensor, slots: Tensor, sigma: float, prior: Tensor | None,
+             prior_weight: float) -> Scene:
+    """One Gauss-Newton step of the depths alone. After a long step of the cameras the linear answer is off for a few
+    depths, whose cost would have the whole step refused (embedded point iterations, Jeong et al. 2012)."""
+    q = scene.inverse_depth.clone()
+    for frames in _chunks(slots):
+        own = _depths(scene, _linearise(scene, edges, pixels, frames, slots[frames], sigma), frames, 0.0, prior,
+                      prior_weight)
+        q[frames] = _stepped(q[frames], -own.slope / own.curvature)
+    return scene._replace(inverse_depth=q)
+
+
 def _cost(scene: Scene, edges: Edges, pixels: Tensor, sigma: float, prior: Tensor | None, prior_weight: float) -> float:
     """What is minimised: the robust cost and what the prior adds to it, per observation."""
     cost = robust_cost(scene, edges, pixels, sigma)
@@ -171,23 +193,6 @@ def _cost(scene: Scene, edges: Edges, pixels: Tensor, sigma: float, prior: Tenso
         return cost
     pull = (scene.inverse_depth / prior).log().square().sum()
     return cost + prior_weight * float(pull) / max(float(edges.weight.sum()), 1.0)
-
-
-def _stepped(q: Tensor, dq: Tensor) -> Tensor:
-    """Inverse depth after a step, which may take away at most four fifths of it: it stays positive."""
-    return torch.maximum(q + dq, 0.2 * q).clamp(min=1e-6)
-
-
-def _settled(scene: Scene, edges: Edges, pixels: Tensor, slots: Tensor, sigma: float, prior: Tensor | None,
-             prior_weight: float) -> Scene:
-    """One Gauss-Newton step of the depths alone. After a long step of the cameras the linear answer is off for a few
-    depths, whose cost would have the whole step refused (embedded point iterations, Jeong et al. 2012)."""
-    q = scene.inverse_depth.clone()
-    for frames in torch.nonzero((slots >= 0).any(1))[:, 0].split(CHUNK):
-        own = _depths(scene, _linearise(scene, edges, pixels, frames, slots[frames], sigma), frames, 0.0, prior,
-                      prior_weight)
-        q[frames] = _stepped(q[frames], -own.slope / own.curvature)
-    return scene._replace(inverse_depth=q)
 
 
 def bundle_adjust(

@@ -158,10 +158,11 @@ def test_only_edges_that_leave_the_frame_are_used():
 
 def test_without_parallax_or_sight_the_fallback_stands():
     scene, edges, pixels = planted()
-    T = scene.T_camera_world.clone()
-    T[:, :3, 3] = 0
-    turning = planted_again(scene._replace(T_camera_world=T), edges, pixels)
-    assert (triangulate(scene._replace(T_camera_world=T), turning, pixels, 0, 0.3) == 0.3).all()
+    for share in (0.0, 1e-6):
+        T = scene.T_camera_world.clone()
+        T[:, :3, 3] *= share
+        turning = planted_again(scene._replace(T_camera_world=T), edges, pixels)
+        assert (triangulate(scene._replace(T_camera_world=T), turning, pixels, 0, 0.3) == 0.3).all()
     unseen = edges._replace(weight=torch.zeros_like(edges.weight))
     assert (triangulate(scene, unseen, pixels, 0, 0.3) == 0.3).all()
     assert (triangulate(scene, edges.subset(edges.source == 1), pixels, 0, 0.3) == 0.3).all()
