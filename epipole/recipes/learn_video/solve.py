@@ -4,7 +4,8 @@ Chained pairs start it (odometry, bundle adjustment); the scene so found says wh
 same place and where to look there, which gives longer edges and closes loops; all of them together are adjusted again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from ...geometry.camera import intrinsics, resize_intrinsics
 from ...pipelines.odometry import reconstruct, two_view
 from .correspond import FlowStore
 
+MOST_FRAMES, OVERLAP = 400, 100  # key frames that are adjusted together, and how many the next ones share with them
 STRIDE = 8                 # px between anchors
 PIXELS = 20480             # of the network's grid
 BORDER = 0.12              # share of the side where dense flow is biased: there it bends focal length and path
@@ -97,13 +99,25 @@ def adjust_some(scene: Scene, edges: Edges, pixels: Tensor, frames: Tensor, **ho
     return bundle_adjust(part, some, pixels, sigma=SIGMA, **how)  # type: ignore[arg-type]
 
 
-def adjust_all(scene: Scene, edges: Edges, pixels: Tensor, prior: Tensor | None = None, **how: object) -> Solved:
-    """Bundle adjustment of the whole path, in float64 and nearly undamped: nothing else takes out drift of scale."""
-    exact = Scene(*(field.double() for field in scene))
+def adjust_all(scene: Scene, edges: Edges, pixels: Tensor, free_focal: bool = False, prior: Tensor | None = None,
+               prior_weight: float = 0.0) -> Solved:
+    """Bundle adjustment of the whole path, in float64 and nearly undamped: nothing else takes out drift of scale.
+
+    Paths of more than `MOST_FRAMES` are adjusted window by window, each from where the one before it ended: memory
+    does not grow with the length. The first window then decides the focal length.
+    """
+    n, exact = len(scene.T_camera_world), Scene(*(field.double() for field in scene))
     seen = edges._replace(observed=edges.observed.double(), weight=edges.weight.double())
-    solved = bundle_adjust(exact, seen, pixels.double(), sigma=SIGMA, iterations=15, tolerance=1e-5, damping=1e-8,
-                           settle=1, prior=None if prior is None else prior.double(), **how)  # type: ignore[arg-type]
-    return solved._replace(scene=Scene(*(field.float() for field in solved.scene)))
+    for first in range(0, max(n - OVERLAP, 1), MOST_FRAMES - OVERLAP):
+        frames = torch.arange(first, min(first + MOST_FRAMES, n))
+        fixed = torch.arange(len(frames)) < (OVERLAP // 2 if first else 1)
+        solved = adjust_some(exact, seen, pixels.double(), frames, fixed=fixed, free_focal=free_focal and not first,
+                             iterations=15, tolerance=1e-5, damping=1e-8, settle=1, prior_weight=prior_weight,
+                             prior=None if prior is None else prior[frames].double())
+        T, q = exact.T_camera_world.clone(), exact.inverse_depth.clone()
+        T[frames], q[frames] = solved.scene.T_camera_world, solved.scene.inverse_depth
+        exact = Scene(T, q, solved.scene.K)
+    return solved._replace(scene=Scene(*(field.float() for field in exact)))
 
 
 def focal_spread(scene: Scene, edges: Edges, pixels: Tensor) -> float:
@@ -115,13 +129,26 @@ def focal_spread(scene: Scene, edges: Edges, pixels: Tensor) -> float:
     return 100 * float(np.std(found) / np.mean(found)) if len(found) > 1 else 100.0
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Windows of a few key frames are small work: threads would spend more time waiting for each other than on it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def solve(stores: list[FlowStore], n: int, K: Tensor | None, footage: tuple[int, int], seed: int,
           progress: Progress | None = None) -> Solution:
     """The scene from the pairs of these stores. `K` at the network's size, or None: it is found."""
     edges, pixels = edges_of(stores)
     free = K is None
-    start = guess_focal(edges, pixels, footage, stores[0].size, seed) if K is None else K
-    track = reconstruct(edges, pixels, start, n, seed=seed, seeds=starts(edges, pixels, start, seed), progress=progress)
+    with one_thread():
+        start = guess_focal(edges, pixels, footage, stores[0].size, seed) if K is None else K
+        track = reconstruct(edges, pixels, start, n, seed=seed, seeds=starts(edges, pixels, start, seed),
+                            progress=progress)
     solved = adjust_all(track.scene, edges, pixels, free_focal=free)
     return Solution(unit(solved.scene), pixels, track.lost, 0.0, solved.cost)
 
