@@ -17,7 +17,7 @@ from .sources.plain import camera_matrix, read_truth
 from .types.errors import InputError
 
 DEMO_FRAMES = 160
-DEMO_MINUTES = 2.0  # of learning; with rendering and judging the demo stays below three
+DEMO_MINUTES = 2.4  # of learning; with rendering and judging the demo stays below three
 
 
 class Cloud(NamedTuple):

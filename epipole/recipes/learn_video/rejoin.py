@@ -5,17 +5,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...geometry.anchors import Scene
+from ...geometry.anchors import Scene, robust_cost
 from ...geometry.motion import se3_inverse
 from .correspond import FlowStore
 from .posegraph import Relative, optimise, rescaled
 from .predict import KeyDepth
-from .solve import Solution, edges_of, refine
+from .solve import SIGMA, Solution, edges_of, refine
 from .teach import LEAST_SEEN, anchor_seen, learned_inverse_depth, scale_per_frame
 
 SIGMA_ROTATION = 0.002     # radians of a relative motion
 SIGMA_TRANSLATION = 0.02   # share of its length
 WORTH = 0.10               # change of scale from one end of the path to the other that is taken out
+WORSE = 0.002              # share by which the mean cost of the flow may rise
 PRIOR_WEIGHT = 1.0         # of learned log depth per anchor: 1 / variance
 
 
@@ -31,19 +32,28 @@ def relative_motions(T_world_camera: Float[np.ndarray, "n 4 4"], stores: list[Fl
 
 def rejoin(solution: Solution, stores: list[FlowStore], depth_of: KeyDepth, free_focal: bool) -> Solution:
     """Every key frame's scale set to the network's, the path put together again (robust pose graph), and everything
-    adjusted with learned depth as a weak prior. One image at a time cannot drift: this takes drift of scale out."""
-    edges, _ = edges_of(stores)
+    adjusted with learned depth as a weak prior. One image at a time cannot drift: this takes drift of scale out.
+
+    The new path is taken only if the flow agrees with it as well as with the old one (`WORSE`): a network that has not
+    learned enough would otherwise bend a good path.
+    """
+    edges, pixels = edges_of(stores)
     seen = anchor_seen(edges, len(solution.scene.inverse_depth)) >= LEAST_SEEN
     learned = learned_inverse_depth(depth_of, solution)
     scale = smoothed(scale_per_frame(learned, solution, seen))
-    if drift(scale) < WORTH:  # the network errs by a few per cent too
-        return refine(solution, stores, free_focal, learned, PRIOR_WEIGHT)
+    start = solution if drift(scale) < WORTH else put_together(solution, stores, scale)  # networks err a little too
+    joined = refine(start, stores, free_focal, learned, PRIOR_WEIGHT)
+    before, after = (robust_cost(s.scene, edges, pixels, SIGMA) for s in (solution, joined))
+    return joined if after < (1 + WORSE) * before else solution
+
+
+def put_together(solution: Solution, stores: list[FlowStore], scale: Float[np.ndarray, "n"]) -> Solution:
+    """The scene with every key frame's unit times its scale, its path by the pose graph of the rescaled motions."""
     path = se3_inverse(solution.scene.T_camera_world).double().numpy()
     motions = rescaled(relative_motions(path, stores), scale)
     joined = optimise(len(path), motions, straightened(path, scale))
-    inverse_depth = solution.scene.inverse_depth / torch.from_numpy(scale).to(learned)[:, None]
-    scene = Scene(se3_inverse(torch.from_numpy(joined)).to(learned), inverse_depth, solution.scene.K)
-    return refine(solution._replace(scene=scene), stores, free_focal, learned, PRIOR_WEIGHT)
+    q = solution.scene.inverse_depth / torch.from_numpy(scale).to(solution.scene.inverse_depth)[:, None]
+    return solution._replace(scene=Scene(se3_inverse(torch.from_numpy(joined)).to(q), q, solution.scene.K))
 
 
 def smoothed(scale: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:

@@ -34,6 +34,7 @@ class Config:
     triangulated: float = 1.0       # first stage: |log depth - log of triangulated anchors|
     reprojection: float = 1.0       # px
     soft: float = 0.3               # px; below it the reprojection error counts squared (Charbonnier)
+    parallax: float = 4.0           # px per unit of log depth; where a pixel moves by more, its error counts less
     farthest: float = 20.0          # px; a larger error teaches no more
     consistency: float = 0.5        # log depth of this view, moved into the other, against the other's own
     photometric: float = 0.1        # 0.85 DSSIM + 0.15 L1
@@ -96,7 +97,8 @@ class ReprojectionDepth(System):
         square = (pixels - grid - flow).square().sum(1, keepdim=True)
         charbonnier = (square + c.soft**2).sqrt() - c.soft
         rigid = seen & front & (square.detach() < c.moving**2)
-        terms = {"reprojection": c.reprojection * masked_mean(charbonnier.clamp(max=c.farthest), seen & front)}
+        gain = c.parallax / (sensitivity(cloud, T_b_a, K[other]).detach().square() + c.parallax**2).sqrt()
+        terms = {"reprojection": c.reprojection * masked_mean((gain * charbonnier).clamp(max=c.farthest), seen & front)}
 
         depth_b, inside = sample(depth[other], grid + flow)
         apart = (cloud[:, 2:].clamp(min=1e-3).log() - depth_b.log()).abs()
@@ -135,6 +137,16 @@ class ReprojectionDepth(System):
         a, b = source.flatten(2).mT[:, some], target.flatten(2).mT[:, pick]
         T, r, matched = icp_exact_gradient(a, T_target_source, b, iterations=4, trim=0.2)
         return T.abs().mean() + masked_mean(r.abs(), (matched & rigid.flatten(2)[:, 0, some])[..., None])
+
+
+def sensitivity(
+    cloud: Float[Tensor, "b 3 h w"], T_b_a: Float[Tensor, "b 4 4"], K: Float[Tensor, "b 3 3"]
+) -> Float[Tensor, "b 1 h w"]:
+    """How far a pixel of b moves per unit of log depth in a, |d pi(R D ray + t) / d log D| in px. Divided by it, an
+    error in pixels is one of log depth; unweighted, a road close by drowns what is far."""
+    z, t = cloud[:, 2:].clamp(min=1e-3), T_b_a[:, :3, 3, None, None]
+    focal = torch.stack([K[:, 0, 0], K[:, 1, 1]], 1)[..., None, None]
+    return (focal * (t[:, 2:] * cloud[:, :2] / z - t[:, :2]) / z).norm(dim=1, keepdim=True)
 
 
 def following(b: int, n: int) -> Int[Tensor, "{b*n}"]:
