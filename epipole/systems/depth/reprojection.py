@@ -35,7 +35,7 @@ class Config:
     reprojection: float = 1.0       # px
     soft: float = 0.3               # px; below it the reprojection error counts squared (Charbonnier)
     parallax: float = 4.0           # px per unit of log depth; where a pixel moves by more, its error counts less
-    farthest: float = 20.0          # px; a larger error teaches no more
+    farthest: float = 6.0           # px so weighted; a larger error teaches no more: not depth, the flow is wrong
     consistency: float = 0.5        # log depth of this view, moved into the other, against the other's own
     photometric: float = 0.1        # 0.85 DSSIM + 0.15 L1
     moving: float = 3.0             # px; flow that rigid motion misses by more is a moving thing or a wrong flow
