@@ -67,7 +67,7 @@ def look(footage: Footage, progress: Callable[[int], None] | None = None, step: 
     scale = min(1.0, (LOOK_PIXELS / (footage.width * footage.height)) ** 0.5)
     width, height = max(1, round(footage.width * scale)), max(1, round(footage.height * scale))
     watcher, times = _Watcher(step, photos=footage.fps is None), list[float]()
-    with _one_thread():
+    with one_thread():
         for number, time, image in footage.read(width, height):
             times.append(time)
             watcher.see(number, cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
@@ -201,8 +201,8 @@ def _all_if_sparse(found: Look) -> Look:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """OpenCV's DIS flow depends on the number of threads that share an image."""
+def one_thread() -> Iterator[None]:
+    """DIS flow depends on the number of threads that share an image: one, so that every machine sees the same."""
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

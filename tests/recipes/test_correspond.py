@@ -7,8 +7,9 @@ import torch
 from epipole.recipes.learn_video import flow
 from epipole.recipes.learn_video.cache import RowWriter
 from epipole.recipes.learn_video.correspond import FlowStore, KeyImages, chain_pairs, in_order
-from epipole.recipes.learn_video.flow import both_ways, consistent, dense_flow, followed, one_thread
+from epipole.recipes.learn_video.flow import both_ways, consistent, dense_flow, followed
 from epipole.recipes.learn_video.matches import homography_flow, homography_guesses
+from epipole.sources.look import one_thread
 from epipole.sources.video import open_footage
 from epipole.types.errors import InputError
 from tests.recipes.textures import FoxTruth, ListedFootage, seen, shift, turn

@@ -17,9 +17,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ...sources.footage import Footage
+from ...sources.look import one_thread
 from ...types.errors import InputError
 from .cache import Rows, RowWriter, whole_folder
-from .flow import Flow, both_ways, one_thread
+from .flow import Flow, both_ways
 
 A = TypeVar("A")
 B = TypeVar("B")

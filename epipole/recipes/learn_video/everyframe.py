@@ -18,9 +18,10 @@ from jaxtyping import Float64
 from ...geometry.motion import se3_exp, se3_log
 from ...sources.findings import Look, Span
 from ...sources.footage import Footage
+from ...sources.look import one_thread
 from ...types.errors import InputError
 from .correspond import KeyImages, in_order
-from .flow import Gray, one_thread
+from .flow import Gray
 from .locate import Anchors, Camera, Pose, anchors_of, locate
 from .predict import KeyDepth
 

@@ -1,8 +1,6 @@
 """Dense optical flow between two gray images, and the check that follows it forth and back."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import cv2
 import numpy as np
@@ -14,17 +12,6 @@ Flow = Float[np.ndarray, "h w 2"]
 TOLERANCE, SHARE, LONGEST = 0.5, 0.05, 20.0
 """Flow counts when following it forth and back ends within this many pixels plus this share of its length, of which no
 more than the last number of pixels counts: a long flow is no excuse for being wrong."""
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """DIS flow depends on the number of threads that share an image: one, so that every machine sees the same."""
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(threads)
 
 
 _per_thread = threading.local()  # a DIS object holds its buffers, so threads cannot share one

@@ -16,8 +16,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ...sources.look import one_thread
 from .cache import Rows
-from .flow import Flow, Gray, both_ways, one_thread
+from .flow import Flow, Gray, both_ways
 
 Pair = tuple[int, int]
 Images = Rows | Sequence[Gray]
