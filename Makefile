@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: test test-slow demo lint types clean
+.PHONY: test test-slow demo lint types bench-geometry clean
 
 .venv/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -25,6 +25,9 @@ test-slow: .venv/.installed
 
 demo: .venv/.installed
 	env -u OMP_NUM_THREADS $(BIN)/epipole demo
+
+bench-geometry: .venv/.installed
+	$(BIN)/python benchmarks/geometry.py
 
 clean:
 	rm -rf .venv runs
