@@ -1,5 +1,5 @@
-"""Smoothness of depth or disparity. Unreduced: one map per direction of the derivative; the loss is the sum of their
-means."""
+"""Smoothness of depth, disparity or flow. Unreduced: one map per direction of the derivative; the loss is the sum of
+their means."""
 
 import torch
 from jaxtyping import Float
@@ -15,12 +15,24 @@ def _dy(x: Tensor) -> Tensor:
 
 
 def edge_aware(
-    d: Float[Tensor, "*b 1 h w"], image: Float[Tensor, "*b c h w"]
-) -> tuple[Float[Tensor, "*b 1 h x"], Float[Tensor, "*b 1 y w"]]:
+    d: Float[Tensor, "*b k h w"], image: Float[Tensor, "*b c h w"]
+) -> tuple[Float[Tensor, "*b k h x"], Float[Tensor, "*b k y w"]]:
     """|dx d| exp(-|dx I|) and |dy d| exp(-|dy I|), |dI| the mean over channels (Godard 2017, eq. 3)."""
-    weight_x = torch.exp(-_dx(image).abs().mean(-3, keepdim=True))
-    weight_y = torch.exp(-_dy(image).abs().mean(-3, keepdim=True))
-    return _dx(d).abs() * weight_x, _dy(d).abs() * weight_y
+    return _dx(d).abs() * _calm(_dx(image)), _dy(d).abs() * _calm(_dy(image))
+
+
+def edge_aware_second_order(
+    d: Float[Tensor, "*b k h w"], image: Float[Tensor, "*b c h w"]
+) -> tuple[Float[Tensor, "*b k h x"], Float[Tensor, "*b k y w"]]:
+    """|dxx d| exp(-|I(x + 1) - I(x - 1)|), and the same along y: the contrast is taken across the three pixels of the
+    second difference (Jonschkowski 2020). Zero on every plane's inverse depth and on affine flow."""
+    across_x, across_y = image[..., 2:] - image[..., :-2], image[..., 2:, :] - image[..., :-2, :]
+    return _dx(_dx(d)).abs() * _calm(across_x), _dy(_dy(d)).abs() * _calm(across_y)
+
+
+def _calm(contrast: Tensor) -> Tensor:
+    """1 where the image is even, less at its edges."""
+    return torch.exp(-contrast.abs().mean(-3, keepdim=True))
 
 
 def mean_normalised(d: Float[Tensor, "*b 1 h w"]) -> Float[Tensor, "*b 1 h w"]:
