@@ -9,7 +9,8 @@ from ...geometry.camera import pixel_grid, project, transform, unproject
 from ...geometry.motion import se3_inverse
 from ...geometry.sample import sample
 from ...judges.score import Score
-from ...losses.photometric import masked_mean, ssim_l1
+from ...losses.photometric import masked_mean
+from ...losses.ssim import ssim_l1
 from ...types.views import Views
 from .rejoin import drift
 from .teach import Lessons

@@ -16,9 +16,10 @@ from ...engine.system import System
 from ...geometry.camera import pixel_grid, project, transform, unproject
 from ...geometry.motion import se3_inverse
 from ...geometry.sample import sample
-from ...losses.photometric import masked_mean, ssim_l1
+from ...losses.photometric import masked_mean
 from ...losses.points import icp_exact_gradient
 from ...losses.smooth import edge_aware, mean_normalised
+from ...losses.ssim import ssim_l1
 from ...nets.unet import UNet
 from ...types.errors import InputError
 from ...types.predictions import Depth

@@ -12,9 +12,10 @@ from ...geometry.camera import unproject
 from ...geometry.motion import pose_vector_to_motion, se3_inverse
 from ...geometry.pyramid import pyramid_level
 from ...geometry.warp import inverse_warp
-from ...losses.photometric import dssim, erode, masked_mean
+from ...losses.photometric import erode, masked_mean
 from ...losses.points import icp_exact_gradient, icp_paper_gradient
 from ...losses.smooth import edge_aware
+from ...losses.ssim import dssim
 from ...nets.dispnet import SMALLEST, DispNet
 from ...nets.posenet import PoseNet, stacked
 from ...types.errors import InputError
