@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from .anchors import NEAR, Edges, Scene, rays, reproject, robust_cost
-from .motion import hat, se3_exp
+from .motion import hat, se3_adjoint, se3_exp
 
 CHUNK = 24        # source frames linearised at a time: bounds the memory
 DAMPING = 1e-4    # of Levenberg-Marquardt at the start, share of the diagonal
@@ -22,12 +22,6 @@ class Solved(NamedTuple):
     scene: Scene
     cost: float                           # mean robust cost per observation, and the prior's share
     log_focal_sd: float                   # standard deviation of log focal by the curvature; inf when it was held
-
-
-def _adjoint(T: Float[Tensor, "*b 4 4"]) -> Float[Tensor, "*b 6 6"]:
-    R, t = T[..., :3, :3], T[..., :3, 3]
-    top = torch.cat([R, hat(t) @ R], -1)
-    return torch.cat([top, torch.cat([torch.zeros_like(R), R], -1)], -2)
 
 
 class _Linear(NamedTuple):
@@ -97,7 +91,7 @@ def _linearise(scene: Scene, edges: Edges, pixels: Tensor, frames: Tensor, slots
     J_Y = torch.stack([torch.stack([fx / z, o, -fx * x / z], -1), torch.stack([o, fy / z, -fy * y / z], -1)], -2)
     q = scene.inverse_depth[frames][:, None, :, None, None]
     J_target = J_Y @ torch.cat([(q * torch.eye(3).to(q)).expand(*Y.shape, 3), -hat(Y)], -1)
-    J_source = -J_target @ _adjoint(T)[..., None, :, :]
+    J_source = -J_target @ se3_adjoint(T)[..., None, :, :]
     J_depth = (J_Y @ T[..., None, :3, 3:])[..., 0]
     ray = rays(pixels, scene.K)
     d_ray = -torch.einsum("csab,mb->csma", T[..., :3, :2], ray[:, :2])  # a longer focal length narrows the ray
