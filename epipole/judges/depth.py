@@ -12,38 +12,49 @@ from jaxtyping import Bool, Float, Float64
 
 from ..geometry.sample import sample
 from ..types.errors import InputError
-from .score import Protocol, Score, better
+from .score import Protocol, Score
+from .tally import Average, average_words
 
 CROPS = {  # top, bottom, left, right as shares of the image
     "none": (0.0, 1.0, 0.0, 1.0),
     "garg": (0.40810811, 0.99189189, 0.03594771, 0.96405229),
     "eigen": (0.3324324, 0.91351351, 0.03594771, 0.96405229),
+    "nyu": (45 / 480, 471 / 480, 41 / 640, 601 / 640),
 }
-NAMES = ("abs_rel", "sq_rel", "rmse", "rmse_log", "delta_1", "delta_2", "delta_3")
+NAMES = ("abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "silog", "delta_1", "delta_2", "delta_3")
 TINY = 1e-6  # depths below are judged as this, so that their inverse is finite
+ROWS = 64  # of a mean depth per row
+
+Values = Float64[np.ndarray, "n"]
 
 
 @dataclass(frozen=True)
 class DepthProtocol(Protocol):
     """How depth is compared with the truth.
 
-    scaling  median: every image by median(truth) / median(prediction); global: all images by the median of those
-             ratios; none: predictions are in metres
-    crop     the part of the image that counts: all of it, Garg's or Eigen's
+    scaling  none: predictions are in metres; median: every image by median(truth) / median(prediction); global: all
+             images by the median of those ratios; least_squares: every image by the factor, affine: by factor and
+             shift, that minimise sum (s p + t - g)^2; affine_inverse: the same on inverse depth (Ranftl et al. 2020)
+    crop     the part of the image that counts: all of it, Garg's or Eigen's of KITTI, or Eigen's of NYU
     near     truth at or below this does not count, and predictions are raised to it
     cap      truth at or beyond this does not count, and predictions are lowered to it
+    average  images: errors of each image, then their mean over images; pixels: over the pixels of all images at once
     """
 
-    scaling: Literal["none", "median", "global"] = "median"
-    crop: Literal["none", "garg", "eigen"] = "none"
+    scaling: Literal["none", "median", "global", "least_squares", "affine", "affine_inverse"] = "median"
+    crop: Literal["none", "garg", "eigen", "nyu"] = "none"
     near: float = 1e-3
     cap: float = float("inf")
+    average: Average = "images"
 
     def words(self) -> str:
-        scaling = {"none": "no scaling", "median": "each image median-scaled", "global": "one scale for all images"}
-        crop = "whole image" if self.crop == "none" else f"{self.crop.capitalize()} crop"
-        return (f"{scaling[self.scaling]}, {crop}, truth in ({self.near:g}, {self.cap:g}), "
-                "inverse depth read bilinearly at the truth's pixels, mean over images")
+        scaling = {"none": "no scaling", "median": "each image median-scaled", "global": "one scale for all images",
+                   "least_squares": "each image scaled by least squares",
+                   "affine": "each image scaled and shifted by least squares",
+                   "affine_inverse": "each image's inverse depth scaled and shifted by least squares"}
+        crop = {"none": "whole image", "garg": "Garg crop", "eigen": "Eigen crop", "nyu": "Eigen's NYU crop"}
+        return (f"{scaling[self.scaling]}, {crop[self.crop]}, truth in ({self.near:g}, {self.cap:g}), "
+                f"inverse depth read bilinearly at the truth's pixels, {average_words(self.average)}")
 
 
 class DepthFrame(NamedTuple):
@@ -56,39 +67,66 @@ class DepthFrame(NamedTuple):
     height: int
 
 
-def judge_depth(frames: Iterable[DepthFrame], protocol: DepthProtocol | None = None, unit: str = "m") -> list[Score]:
-    """abs_rel, sq_rel, rmse, rmse_log, delta_1, delta_2, delta_3, each beside what a constant depth scores; and
-    scale_spread.
+class MeanDepth(NamedTuple):
+    """What a training set's depth is on average, everywhere and per row (from the image's top to its bottom)."""
+
+    mean: float
+    rows: Float64[np.ndarray, "rows"]
+
+
+def judge_depth(
+    frames: Iterable[DepthFrame], protocol: DepthProtocol | None = None, unit: str = "m", train: MeanDepth | None = None
+) -> list[Score]:
+    """abs_rel, sq_rel, rmse, rmse_log, log10, silog (Eigen's scale-invariant error, of natural logs), delta_1, delta_2,
+    delta_3, each beside what a constant depth scores and, given `train`, that training set's mean per row (and, without
+    scaling, its mean, as a constant has no scale of its own); and scale_spread.
 
     `frames` is read one at a time; for scaling "global" it is read twice and must be a collection, not an iterator.
     scale_spread is the standard deviation of median(truth) / median(prediction) over images, divided by its mean.
     Raises InputError where nothing can be compared.
     """
     protocol = protocol or DepthProtocol()
-    common = _common_scales(frames, protocol) if protocol.scaling == "global" else (1.0, 1.0)
-    rows, constant_rows, ratios = [], [], []
+    common = _common_scales(frames, protocol, train) if protocol.scaling == "global" else {}
+    means: dict[str, list[Float64[np.ndarray, "9"]]] = {}
+    counted, ratios = [], []
     for frame in frames:
-        counts = _counts(frame, protocol)
+        counts = counted_pixels(frame, protocol)
         if not counts.any():
             continue
-        true, predicted = frame.z[counts], look_up(frame)[counts]
-        ratios.append(float(np.median(true) / np.median(predicted)))
-        own = ratios[-1], float(np.median(true))
-        scale, constant = own if protocol.scaling == "median" else common
-        rows.append(_errors(np.clip(predicted * scale, protocol.near, protocol.cap), true))
-        constant_rows.append(_errors(np.full_like(true, np.clip(constant, protocol.near, protocol.cap)), true))
-    if not rows:
+        true, rivals = frame.z[counts], _rivals(frame, counts, protocol, train)
+        counted.append(len(true))
+        ratios.append(float(np.median(true) / np.median(rivals[""])))
+        for name, depth in rivals.items():
+            scaled = _scaled(protocol.scaling, depth, true, common.get(name, 1.0))
+            means.setdefault(name, []).append(_means(np.clip(scaled, protocol.near, protocol.cap), true))
+    if not counted:
         raise InputError("no pixel's depth can be judged: the truth knows none within the protocol's crop and range")
-    how = f"{protocol}, {len(rows)} images"
-    constants = np.mean(constant_rows, 0).tolist() if protocol.scaling != "none" else None  # it has no scale of its own
-    scores = [
-        Score(name, float(value), unit if name in ("sq_rel", "rmse") else "", better(name), how,
-              {"constant depth": constants[i]} if constants else {})
-        for i, (name, value) in enumerate(zip(NAMES, np.mean(rows, 0), strict=True))
-    ]
+    numbers = {name: _average(rows, counted, protocol.average) for name, rows in means.items()}
+    how, own = f"{len(counted)} images", numbers.pop("")
+    scores = [protocol.score(name, float(own[i]), unit if name in ("sq_rel", "rmse") else "", how,
+                             {rival: float(n[i]) for rival, n in numbers.items()}) for i, name in enumerate(NAMES)]
     if len(ratios) > 1:
-        scores.append(Score("scale_spread", float(np.std(ratios) / np.mean(ratios)), protocol=how))
+        scores.append(protocol.score("scale_spread", float(np.std(ratios) / np.mean(ratios)), about=how))
     return scores
+
+
+def mean_depth(frames: Iterable[DepthFrame], protocol: DepthProtocol | None = None) -> MeanDepth:
+    """The mean depth of truths, everywhere and per row; rows that none knows are filled from their neighbours.
+
+    Raises InputError if none knows any depth.
+    """
+    protocol = protocol or DepthProtocol()
+    total, count = np.zeros(ROWS), np.zeros(ROWS)
+    for frame in frames:
+        counts = counted_pixels(frame, protocol)
+        row = np.clip((frame.pixels[counts, 1] + 0.5) * ROWS / frame.height, 0, ROWS - 1).astype(int)
+        total += np.bincount(row, frame.z[counts], ROWS)
+        count += np.bincount(row, minlength=ROWS)
+    known = np.flatnonzero(count)
+    if not len(known):
+        raise InputError("no mean depth: the truth knows none within the protocol's crop and range")
+    rows = np.interp(np.arange(ROWS), known, total[known] / count[known])
+    return MeanDepth(float(total.sum() / count.sum()), rows)
 
 
 def look_up(frame: DepthFrame) -> Float64[np.ndarray, "n"]:
@@ -104,7 +142,7 @@ def look_up(frame: DepthFrame) -> Float64[np.ndarray, "n"]:
     return 1 / sample(inverse[None, None], torch.from_numpy(at.T[None, :, None].copy()))[0].numpy()[0, 0, 0]
 
 
-def _counts(frame: DepthFrame, protocol: DepthProtocol) -> Bool[np.ndarray, "n"]:
+def counted_pixels(frame: DepthFrame, protocol: DepthProtocol) -> Bool[np.ndarray, "n"]:
     """Which of the truth's pixels the protocol compares; the crop's borders are cut to whole pixels."""
     top, bottom, left, right = CROPS[protocol.crop]
     x, y = frame.pixels.T
@@ -113,20 +151,63 @@ def _counts(frame: DepthFrame, protocol: DepthProtocol) -> Bool[np.ndarray, "n"]
     return inside & (frame.z > protocol.near) & (frame.z < protocol.cap)
 
 
-def _common_scales(frames: Iterable[DepthFrame], protocol: DepthProtocol) -> tuple[float, float]:
-    """The medians over images of median(truth) / median(prediction), and of median(truth)."""
-    ratios = [
-        (np.median(frame.z[counts]) / np.median(look_up(frame)[counts]), np.median(frame.z[counts]))
-        for frame in frames if (counts := _counts(frame, protocol)).any()
-    ]
-    ratio, constant = np.median(ratios, 0) if ratios else (1.0, 1.0)
-    return float(ratio), float(constant)
+def _rivals(
+    frame: DepthFrame, counts: Bool[np.ndarray, "n"], protocol: DepthProtocol, train: MeanDepth | None
+) -> dict[str, Float64[np.ndarray, "k"]]:
+    """Depths at the judged pixels, before scaling: the prediction's, under "", and the baselines'."""
+    rivals = {"": look_up(frame)[counts]}
+    if protocol.scaling != "none":
+        rivals["constant depth"] = np.ones(int(counts.sum()))
+    elif train is not None:
+        rivals["train-set mean"] = np.full(int(counts.sum()), train.mean)
+    if train is not None:
+        at = (frame.pixels[counts, 1] + 0.5) * len(train.rows) / frame.height - 0.5
+        rivals["mean per row"] = np.interp(at, np.arange(len(train.rows)), train.rows)
+    return rivals
 
 
-def _errors(predicted: Float64[np.ndarray, "n"], true: Float64[np.ndarray, "n"]) -> Float64[np.ndarray, "7"]:
-    """The seven numbers of Eigen et al. 2014 for one image, in the order of NAMES."""
-    difference = predicted - true
-    log = np.log(predicted) - np.log(true)
+def _common_scales(
+    frames: Iterable[DepthFrame], protocol: DepthProtocol, train: MeanDepth | None
+) -> dict[str, float]:
+    """The median over images of median(truth) / median(prediction), for the prediction and every baseline."""
+    ratios: dict[str, list[float]] = {}
+    for frame in frames:
+        counts = counted_pixels(frame, protocol)
+        if counts.any():
+            for name, depth in _rivals(frame, counts, protocol, train).items():
+                ratios.setdefault(name, []).append(float(np.median(frame.z[counts]) / np.median(depth)))
+    return {name: float(np.median(r)) for name, r in ratios.items()}
+
+
+def _scaled(scaling: str, p: Values, g: Values, common: float) -> Values:
+    """Predicted depths p of an image, laid over its truth g; see DepthProtocol."""
+    if scaling in ("affine", "affine_inverse"):
+        x, y = (1 / p, 1 / g) if scaling == "affine_inverse" else (p, g)
+        s, t = np.linalg.lstsq(np.stack([x, np.ones_like(x)], 1), y, rcond=None)[0]
+        return 1 / np.maximum(s * x + t, TINY) if scaling == "affine_inverse" else s * x + t
+    if scaling == "median":
+        return p * float(np.median(g) / np.median(p))
+    if scaling == "least_squares":
+        return p * float((g * p).sum() / (p * p).sum())
+    return p * common
+
+
+def _means(p: Values, g: Values) -> Float64[np.ndarray, "9"]:
+    """The means over an image's pixels from which `_numbers` makes the scores."""
+    difference, log = p - g, np.log(p) - np.log(g)
     within = [np.mean(np.abs(log) < k * np.log(1.25)) for k in (1, 2, 3)]
-    return np.array([np.mean(np.abs(difference) / true), np.mean(difference**2 / true),
-                     np.sqrt(np.mean(difference**2)), np.sqrt(np.mean(log**2)), *within])
+    return np.array([np.mean(np.abs(difference) / g), np.mean(difference**2 / g), np.mean(difference**2),
+                     np.mean(log**2), np.mean(np.abs(log)), np.mean(log), *within])
+
+
+def _numbers(means: Float64[np.ndarray, "9"]) -> Float64[np.ndarray, "9"]:
+    """The numbers of Eigen et al. 2014, in the order of NAMES; silog^2 = mean(e^2) - mean(e)^2 (their eq. 1)."""
+    abs_rel, sq_rel, square, square_log, abs_log, log, *within = means
+    return np.array([abs_rel, sq_rel, np.sqrt(square), np.sqrt(square_log), abs_log / np.log(10),
+                     np.sqrt(max(square_log - log**2, 0.0)), *within])
+
+
+def _average(rows: list[Float64[np.ndarray, "9"]], counted: list[int], average: Average) -> Float64[np.ndarray, "9"]:
+    if average == "pixels":
+        return _numbers(np.average(rows, axis=0, weights=counted))
+    return np.mean([_numbers(row) for row in rows], 0)

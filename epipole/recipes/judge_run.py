@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..formats.run import RunFiles
+from ..judges.camera import focal_error
 from ..judges.depth import DepthFrame, DepthProtocol, judge_depth
-from ..judges.motion import KITTI_LENGTHS, MotionProtocol, focal_error, judge_motion, path_length
+from ..judges.motion import KITTI_LENGTHS, MotionProtocol, judge_motion, path_length
 from ..judges.score import Score
 from ..sources.plain import Truth, read_truth
 from ..types.errors import InputError
@@ -23,8 +24,8 @@ def judge_run(
 ) -> list[Score]:
     """Every score that the truth allows, each with its protocol; frames are matched by their order.
 
-    abs_rel, sq_rel, rmse, rmse_log, delta_1, delta_2, delta_3, scale_spread; ate, ate_percent, rpe_translation,
-    rpe_rotation, t_rel, r_rel; focal_error; wall_s, peak_memory_mb.
+    abs_rel, sq_rel, rmse, rmse_log, log10, silog, delta_1, delta_2, delta_3, scale_spread; ate, ate_percent,
+    ate_snippet, ate_snippet_rmse, rpe_translation, rpe_rotation, t_rel, r_rel; focal_error; wall_s, peak_memory_mb.
     Raises InputError where run and truth cannot belong to the same clip, or the run lacks what is judged.
     """
     run, truth = RunFiles(run_folder), read_truth(truth_folder)

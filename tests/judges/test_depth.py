@@ -1,12 +1,13 @@
 """Depth scores against hand-made cases and a naive twin."""
 
 import math
+import statistics
 
 import cv2
 import numpy as np
 import pytest
 
-from epipole.judges.depth import CROPS, DepthFrame, DepthProtocol, judge_depth, look_up
+from epipole.judges.depth import CROPS, DepthFrame, DepthProtocol, judge_depth, look_up, mean_depth
 from epipole.types.errors import InputError
 
 
@@ -69,6 +70,8 @@ def test_every_number_equals_its_formula(truth):
         "sq_rel": sum((g - q) ** 2 / g for g, q in seen) / n,
         "rmse": math.sqrt(sum((g - q) ** 2 for g, q in seen) / n),
         "rmse_log": math.sqrt(sum((math.log(g) - math.log(q)) ** 2 for g, q in seen) / n),
+        "log10": sum(abs(math.log10(g) - math.log10(q)) for g, q in seen) / n,
+        "silog": statistics.pstdev(math.log(q / g) for g, q in seen),
         **{f"delta_{k}": sum(max(g / q, q / g) < 1.25**k for g, q in seen) / n for k in (1, 2, 3)},
     }
     scores = values([dense(p, truth)])
@@ -80,6 +83,76 @@ def test_images_are_averaged_not_pixels():
     small, large = np.full((2, 5), 4.0), np.full((10, 10), 4.0)
     frames = [dense(2 * small, small), dense(large, large)]  # the small one is wrong by 100 %
     assert values(frames, DepthProtocol("none"))["abs_rel"] == pytest.approx(0.5)  # pooled it would be 10 / 110
+
+
+def test_pooled_pixels_are_averaged_not_images():
+    small, large = np.full((2, 5), 4.0), np.full((10, 10), 4.0)
+    frames = [dense(2 * small, small), dense(large, large)]
+    scores = values(frames, DepthProtocol("none", average="pixels"))
+    assert scores["abs_rel"] == pytest.approx(10 / 110)
+    assert scores["rmse"] == pytest.approx(math.sqrt(10 * 16 / 110))
+    assert scores["silog"] == pytest.approx(np.std([math.log(2)] * 10 + [0.0] * 100))
+
+
+def test_one_bad_image_of_ten_pulls_both_means_differently():
+    good, bad = np.full((4, 5), 5.0), np.full((20, 20), 5.0)
+    frames = [dense(good, good)] * 9 + [dense(3 * bad, bad)]
+    assert values(frames, DepthProtocol("none"))["abs_rel"] == pytest.approx(2 / 10)
+    assert values(frames, DepthProtocol("none", average="pixels"))["abs_rel"] == pytest.approx(2 * 400 / 580)
+
+
+@pytest.mark.parametrize("scaling", ["none", "median", "global", "least_squares", "affine", "affine_inverse"])
+def test_each_scaling_forgives_what_it_names_and_no_more(truth, scaling):
+    true = np.maximum(truth, 1)
+    spoilt = {"nothing": true, "scale": 3 * true, "shift": 2 * true + 1, "inverse": 1 / (0.5 / true + 0.2)}
+    forgiven = {"none": {"nothing"}, "affine": {"nothing", "scale", "shift"},
+                "affine_inverse": {"nothing", "scale", "inverse"}}.get(scaling, {"nothing", "scale"})
+    for name, prediction in spoilt.items():
+        error = values([dense(prediction, truth)], DepthProtocol(scaling))["abs_rel"]
+        assert (error < 1e-9) == (name in forgiven), name
+
+
+def test_least_squares_scale_is_polyfits(truth):
+    p = np.maximum(truth, 1) * np.exp(np.random.default_rng(1).normal(0, 0.4, truth.shape))
+    known = truth > 0
+    s = np.linalg.lstsq(p[known][:, None], truth[known], rcond=None)[0]
+    line = np.polyfit(p[known], truth[known], 1)
+    for scaling, scaled in (("least_squares", s * p), ("affine", np.polyval(line, p))):
+        expected = math.sqrt(np.mean((np.clip(scaled, 1e-3, None) - truth)[known] ** 2))
+        assert values([dense(p, truth)], DepthProtocol(scaling))["rmse"] == pytest.approx(expected), scaling
+
+
+def test_negative_inverse_depth_after_a_shift_is_a_far_point_and_finite():
+    truth = np.array([[1.0, 2.0, 40.0, 50.0]])
+    prediction = np.array([[1.0, 1.2, 9.0, 1e5]])
+    s, t = np.polyfit(1 / prediction[0], 1 / truth[0], 1)
+    inverse = s / prediction + t
+    assert inverse[0, 3] < 0
+    inverse[0, 3] = 1 / 80  # as far as the cap allows
+    scores = values([dense(prediction, truth)], DepthProtocol("affine_inverse", cap=80.0))
+    assert scores["abs_rel"] == pytest.approx(np.mean(np.abs(np.clip(1 / inverse, 0, 80) - truth) / truth))
+
+
+def test_a_training_sets_means_stand_beside(truth):
+    slope = np.broadcast_to(np.linspace(2, 8, 64)[:, None], (64, 48)).copy()
+    train = mean_depth([dense(slope, slope), dense(slope, 3 * slope)])
+    assert train.mean == pytest.approx(2 * slope.mean())
+    np.testing.assert_allclose(train.rows, 2 * slope[:, 0])
+    plain = judge_depth([dense(slope, slope)], DepthProtocol("none"), train=train)[0].baselines
+    assert plain == {"train-set mean": pytest.approx(np.mean(np.abs(2 * slope.mean() - slope) / slope)),
+                     "mean per row": pytest.approx(1)}
+    scaled = judge_depth([dense(slope, slope)] * 2, DepthProtocol("global"), train=train)[0].baselines
+    assert scaled["mean per row"] == pytest.approx(0, abs=1e-12)
+    assert scaled["constant depth"] == pytest.approx(np.mean(np.abs(np.median(slope) - slope) / slope))
+
+
+def test_rows_that_no_truth_knows_are_filled_from_their_neighbours():
+    truth = np.zeros((64, 4))
+    truth[10], truth[20] = 2.0, 4.0
+    rows = mean_depth([dense(np.ones_like(truth), truth)]).rows
+    np.testing.assert_allclose(rows[[0, 10, 15, 20, 63]], [2, 2, 3, 4, 4])
+    with pytest.raises(InputError):
+        mean_depth([dense(truth, np.zeros_like(truth))])
 
 
 def test_constant_depth_is_judged_beside(truth):
@@ -122,6 +195,8 @@ def test_gargs_crop_cuts_the_published_rows_and_columns(size, rows, columns):
 
 
 def test_eigens_rows():
+    assert [int(share * size) for share, size in zip(CROPS["nyu"], (480, 480, 640, 640), strict=True)] == [
+        45, 471, 41, 601]
     assert int(CROPS["eigen"][0] * 370) == 122
     assert int(CROPS["eigen"][1] * 370) == 337
 

@@ -6,23 +6,23 @@ import numpy as np
 import pytest
 import torch
 from evo.core.metrics import APE, RPE, PoseRelation, Unit
+from evo.core.sync import matching_time_indices as evo_sync
 from evo.core.trajectory import PosePath3D
 
-from epipole.formats import kitti
+from epipole.formats import kitti, tum
 from epipole.geometry.motion import se3_exp
+from epipole.judges.camera import focal_error
 from epipole.judges.motion import (
     MotionProtocol,
     align,
     ate,
     ate_zhou,
-    focal_error,
     judge_motion,
     kitti_segments,
-    path_length,
-    rebase,
     rpe,
     snippet_error,
 )
+from epipole.judges.paths import associate, constant_velocity, mean_motion, path_length, rebase, repeated
 from epipole.types.errors import InputError
 
 
@@ -181,7 +181,10 @@ def test_a_path_that_stands_still_has_an_error_and_not_a_nan():
 def test_scores_carry_units_and_leave_out_what_the_path_is_too_short_for():
     truth = straight(60)
     names = {s.name: s for s in judge_motion(similar(truth, 2.0), truth)}
-    assert set(names) == {"ate", "ate_percent", "rpe_translation", "rpe_rotation"}
+    assert set(names) == {"ate", "ate_percent", "ate_snippet", "ate_snippet_rmse", "rpe_translation", "rpe_rotation"}
+    assert set(s.name for s in judge_motion(straight(4), straight(4))) == {
+        "ate", "ate_percent", "rpe_translation", "rpe_rotation"}
+    assert [s.name for s in judge_motion(straight(1), straight(1))] == ["ate"]
     assert names["ate"].unit == "m"
     long = {s.name: s for s in judge_motion(straight(400, 1.1), straight(400))}
     assert {"t_rel", "r_rel"} <= set(long)
@@ -207,3 +210,107 @@ def test_a_path_shorter_than_the_window_is_refused():
         ate_zhou(straight(4), straight(4), window=5)
     with pytest.raises(InputError):
         rpe(straight(3), straight(3), delta=3)
+
+
+@pytest.mark.parametrize(("sequence", "mean", "sd"), [(9, 0.0323, 0.0260), (10, 0.0237, 0.0234)])
+def test_mean_odometry_follows_from_the_training_sequences(shared_data, sequence, mean, sd):
+    """The same row, with the mean motion measured from sequences 00-08 and read off the judge's own baselines."""
+    step = mean_motion(kitti_truth(shared_data, s) for s in range(9))
+    assert step[:3, 3] == pytest.approx([-0.0006, -0.0175, 0.9574], abs=1e-4)
+    truth = kitti_truth(shared_data, sequence)
+    still = np.tile(np.eye(4), (len(truth), 1, 1))
+    scores = {s.name: s for s in judge_motion(still, truth, mean=step)}
+    assert scores["ate_snippet"].baselines["train-set mean motion"] == pytest.approx(mean, abs=2e-4)
+    assert ate_zhou(repeated(step, np.arange(len(truth))), truth) == pytest.approx((mean, sd), abs=2e-4)
+
+
+@pytest.mark.parametrize("rmse", [False, True])
+def test_snippet_errors_equal_their_naive_twin(rmse):
+    estimate, truth = random_path(30, 1), random_path(30, 2)
+    errors = []
+    for i in range(26):
+        p = [(np.linalg.inv(estimate[i]) @ estimate[i + k])[:3, 3] for k in range(5)]
+        g = [(np.linalg.inv(truth[i]) @ truth[i + k])[:3, 3] for k in range(5)]
+        s = sum(a @ b for a, b in zip(p, g, strict=True)) / sum(a @ a for a in p)
+        square = sum(((s * a - b) ** 2).sum() for a, b in zip(p, g, strict=True))
+        errors.append(np.sqrt(square / 5) if rmse else np.sqrt(square) / 5)
+    assert ate_zhou(estimate, truth, 5, rmse) == pytest.approx((np.mean(errors), np.std(errors)))
+    scores = {s.name: s.value for s in judge_motion(estimate, truth)}
+    assert scores["ate_snippet_rmse" if rmse else "ate_snippet"] == pytest.approx(np.mean(errors))
+
+
+def test_constant_velocity_is_exact_where_velocity_is_constant():
+    turning = repeated(random_path(2, 3)[1], np.arange(150))
+    scores = {s.name: s for s in judge_motion(random_path(150), turning)}
+    assert max(s.baselines["constant velocity"] for s in scores.values()) < 1e-4
+    assert max(s.baselines["mean motion"] for s in scores.values()) < 1e-4
+
+
+def test_constant_velocity_goes_on_as_the_true_path_came():
+    truth = straight(4)
+    truth[:, 2, 3] = [0, 1, 3, 6]
+    first, last = np.array([0, 1, 2, 1]), np.array([1, 2, 3, 3])
+    assert constant_velocity(truth, first, last)[:, 2, 3] == pytest.approx([1, 1, 2, 2])
+    scores = {s.name: s for s in judge_motion(truth, truth, MotionProtocol("none"))}
+    assert scores["rpe_translation"].baselines["constant velocity"] == pytest.approx(np.sqrt((0 + 1 + 1) / 3))
+    assert scores["ate"].baselines["constant velocity"] == pytest.approx(np.sqrt((0 + 0 + 1 + 9) / 4))
+    assert scores["ate"].baselines["mean motion"] == pytest.approx(np.sqrt((0 + 1 + 1 + 0) / 4))
+
+
+def test_mean_motion_is_blind_to_where_paths_lie():
+    step = random_path(2, 3, 0.2)[1]
+    path = repeated(step, np.arange(9))
+    np.testing.assert_allclose(mean_motion([path, random_path(2, 5)[1] @ path, path[:1]]), step, atol=1e-9)
+    with pytest.raises(InputError):
+        mean_motion([path[:1]])
+
+
+def test_paths_of_other_frames_or_times_are_refused_in_words():
+    path, times = random_path(20), np.arange(20) / 10
+    broken = path.copy()
+    broken[[3, 7], 0, 3] = np.nan
+    for estimate, truth, stamps, why in (
+        (path[:19], path, None, "19 poses and the true one 20"),
+        (path, path, (times[:19], times), "19 estimated and 20 true times"),
+        (path, path, (times + 0.1, times), "up to 0.1 s apart"),
+        (path, path, (times * np.nan, times), "apart"),
+        (broken, path, None, "2 poses of the estimated path"),
+        (path, broken, None, "2 poses of the true path"),
+        (path[:0], path[:0], None, "without poses"),
+    ):
+        with pytest.raises(InputError, match=why):
+            judge_motion(estimate, truth, times=stamps)
+    assert judge_motion(path, path, times=(times + 0.005, times))[0].value < 1e-9
+
+
+def test_stamps_are_associated_as_evo_does(shared_data):
+    folder = shared_data / "trajectories/evo"
+    (t_true, _), (t_estimate, _) = (tum.read(folder / f"freiburg1_xyz-{n}.txt") for n in ("groundtruth", "rgbdslam"))
+    theirs = evo_sync(t_estimate, t_true, 0.01)  # theirs must be given the shorter one first
+    for i, j in (associate(t_estimate, t_true, 0.01), associate(t_true, t_estimate, 0.01)[::-1]):
+        np.testing.assert_array_equal(i, theirs[0])
+        np.testing.assert_array_equal(j, theirs[1])
+
+
+def test_a_stamp_is_used_once_and_far_ones_not_at_all():
+    i, j = associate(np.array([0.0, 1.0, 1.004, 5.0]), np.array([0.001, 1.003, 2.0, 3.0, 4.0]), 0.01)
+    assert (i.tolist(), j.tolist()) == ([0, 2], [0, 1])
+    assert [x.tolist() for x in associate(np.array([1.0]), np.array([1.001]))] == [[0], [0]]
+    for others in (np.array([7.0, 8.0]), np.zeros(0)):
+        with pytest.raises(InputError):
+            associate(np.array([0.0, 1.0]), others)
+
+
+def test_real_tracks_of_tum_have_evos_error_after_matching(shared_data):
+    folder = shared_data / "trajectories/evo"
+    (t_true, true), (t_estimate, estimate) = (
+        tum.read(folder / f"freiburg1_xyz-{name}.txt") for name in ("groundtruth", "rgbdslam_drift"))
+    i, j = associate(t_true, t_estimate)
+    theirs, reference = PosePath3D(poses_se3=list(rebase(estimate[j]))), PosePath3D(poses_se3=list(rebase(true[i])))
+    theirs.align(reference, correct_scale=False)
+    metric = APE(PoseRelation.translation_part)
+    metric.process_data((reference, theirs))
+    score = judge_motion(estimate[j], true[i], MotionProtocol("se3"), times=(t_estimate[j], t_true[i]))[0]
+    assert score.value == pytest.approx(metric.get_all_statistics()["rmse"], rel=1e-6)
+    with pytest.raises(InputError, match="match them"):
+        judge_motion(estimate, true)

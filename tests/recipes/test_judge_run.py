@@ -31,9 +31,9 @@ def test_the_truth_up_to_scale_scores_perfectly(tmp_path, truth):
     assert scores["focal_error"] == pytest.approx(0)
     assert scores["wall_s"] == 63.5
     assert scores["peak_memory_mb"] == 900
-    assert set(scores) == {"abs_rel", "sq_rel", "rmse", "rmse_log", "delta_1", "delta_2", "delta_3", "scale_spread",
-                           "ate", "ate_percent", "rpe_translation", "rpe_rotation", "focal_error", "wall_s",
-                           "peak_memory_mb"}
+    assert set(scores) == {"abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "silog", "delta_1", "delta_2", "delta_3",
+                           "scale_spread", "ate", "ate_percent", "ate_snippet", "ate_snippet_rmse", "rpe_translation",
+                           "rpe_rotation", "focal_error", "wall_s", "peak_memory_mb"}
 
 
 def test_protocols_are_arguments(tmp_path, truth):
