@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epipole.geometry.camera import intrinsics
@@ -28,6 +28,7 @@ def seen(points: torch.Tensor, T: torch.Tensor) -> torch.Tensor:
 
 # ---- quaternions
 
+@settings(deadline=None, max_examples=50)
 @given(w=st.tuples(SMALL, SMALL, SMALL), length=st.floats(0.1, 10))
 def test_a_quaternion_and_its_negative_are_the_same_rotation(w, length):
     q = rotation_to_quaternion(so3_exp(torch.tensor(w, dtype=F64)))

@@ -3,7 +3,7 @@
 import kornia
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epipole.losses.robust import berhu, charbonnier
@@ -23,6 +23,7 @@ def test_charbonnier_with_epsilon_1_is_kornias(generator):
     torch.testing.assert_close(charbonnier((a - b).square(), 1.0), kornia.losses.charbonnier_loss(a, b))
 
 
+@settings(deadline=None, max_examples=50)
 @given(x=REAL, epsilon=st.floats(1e-3, 1), power=st.floats(0.3, 0.5))
 def test_charbonnier_is_zero_at_zero_even_and_grows(x, epsilon, power):
     x = torch.tensor([0, x, -x, 1.1 * x], dtype=F64)
@@ -64,6 +65,7 @@ def test_berhu_is_the_formula_entry_by_entry(generator):
     assert (x.abs() < c).any()
 
 
+@settings(deadline=None, max_examples=50)
 @given(worst=st.floats(1e-3, 1e3))
 def test_berhu_and_its_slope_are_continuous_at_c(worst):
     c = 0.2 * worst
