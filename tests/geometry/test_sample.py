@@ -4,9 +4,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import map_coordinates
 
 from epipole.geometry.camera import pixel_grid
-from epipole.geometry.sample import sample
+from epipole.geometry.sample import sample, sample_volume
 
 
 def naive(image: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
@@ -103,3 +104,28 @@ def test_an_image_of_one_pixel():
     out, inside = sample(image, torch.zeros(1, 2, 1, 1))
     assert torch.allclose(out, image)
     assert inside.all()
+
+
+def test_trilinear_look_up_equals_scipy_and_fades_to_zero_outside():
+    g = torch.Generator().manual_seed(0)
+    volume = torch.rand(2, 3, 4, 5, 6, dtype=torch.float64, generator=g)
+    size = torch.tensor([6, 5, 4], dtype=torch.float64)
+    points = torch.rand(2, 2, 3, 7, 3, dtype=torch.float64, generator=g) * (size + 3) - 2
+    out = sample_volume(volume, points.movedim(-1, 1))
+    for b in range(2):
+        for c in range(3):
+            at = points[b].flip(-1).reshape(-1, 3).T.numpy()
+            theirs = map_coordinates(volume[b, c].numpy(), at, order=1, mode="grid-constant")
+            assert out[b, c].flatten().numpy() == pytest.approx(theirs, abs=1e-12)
+
+
+def test_trilinear_gradcheck_and_points_that_are_not_finite():
+    g = torch.Generator().manual_seed(0)
+    volume = torch.rand(1, 2, 3, 3, 4, dtype=torch.float64, generator=g).requires_grad_()
+    points = (0.1 + 1.8 * torch.rand(1, 3, 1, 2, 3, dtype=torch.float64, generator=g)).requires_grad_()
+    assert torch.autograd.gradcheck(sample_volume, (volume, points))
+    wild = torch.tensor([math.nan, math.inf, 1e30], dtype=torch.float64).expand(1, 3, 1, 1, 3).requires_grad_()
+    out = sample_volume(volume, wild)
+    assert (out == 0).all()
+    out.sum().backward()
+    assert wild.grad.isfinite().all()
