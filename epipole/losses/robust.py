@@ -8,7 +8,7 @@ from torch import Tensor
 def charbonnier(square: Float[Tensor, "*s"], epsilon: float = 1e-3, power: float = 0.5) -> Float[Tensor, "*s"]:
     """(square + epsilon^2)^power - epsilon^(2 power) of a squared error or a squared length: 0 at 0, smooth there, and
     from about epsilon on the 2 power-th power of the error (power 0.5: its absolute value; 0.45: Sun 2010, UnFlow)."""
-    return epsilon ** (2 * power) * torch.expm1(power * torch.log1p(square / epsilon**2))
+    return (square + epsilon**2) ** power - epsilon ** (2 * power)
 
 
 def berhu(

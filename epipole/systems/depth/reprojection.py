@@ -18,8 +18,10 @@ from ...geometry.motion import se3_inverse
 from ...geometry.sample import sample
 from ...losses.photometric import masked_mean
 from ...losses.points import icp_exact_gradient
+from ...losses.robust import charbonnier
 from ...losses.smooth import edge_aware, mean_normalised
 from ...losses.ssim import ssim_l1
+from ...losses.weighting import laplace
 from ...nets.unet import UNet
 from ...types.errors import InputError
 from ...types.predictions import Depth
@@ -96,10 +98,10 @@ class ReprojectionDepth(System):
         pixels, front = project(cloud, K[other])
         grid = pixel_grid(image.shape[-2], image.shape[-1], image)
         square = (pixels - grid - flow).square().sum(1, keepdim=True)
-        charbonnier = (square + c.soft**2).sqrt() - c.soft
+        missed = charbonnier(square, c.soft)
         rigid = seen & front & (square.detach() < c.moving**2)
         gain = c.parallax / (sensitivity(cloud, T_b_a, K[other]).detach().square() + c.parallax**2).sqrt()
-        terms = {"reprojection": c.reprojection * masked_mean((gain * charbonnier).clamp(max=c.farthest), seen & front)}
+        terms = {"reprojection": c.reprojection * masked_mean((gain * missed).clamp(max=c.farthest), seen & front)}
 
         depth_b, inside = sample(depth[other], grid + flow)
         apart = (cloud[:, 2:].clamp(min=1e-3).log() - depth_b.log()).abs()
@@ -113,8 +115,7 @@ class ReprojectionDepth(System):
 
         # Laplace with scale b; the difference of two depths has the variance 2 b^2, each of them then b^2
         log_b = predicted.log_variance.flatten(0, 1) / 2
-        likelihood = apart.detach() * torch.exp(-log_b) + log_b
-        terms["uncertainty"] = c.uncertainty * masked_mean(likelihood, seen & front & inside)
+        terms["uncertainty"] = c.uncertainty * masked_mean(laplace(apart.detach(), log_b), seen & front & inside)
 
         if c.icp:
             terms["icp"] = c.icp * self.alignment(unproject(depth, K), T_b_a, unproject(depth, K)[other], rigid)
