@@ -1,6 +1,6 @@
 """What comes out. Judges, viewer and pipelines know these types, never a system."""
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from .batch import Batch
@@ -21,3 +21,11 @@ class Motion(Prediction):
 
 class DepthAndMotion(Depth, Motion):
     pass
+
+
+class Surface(Prediction):
+    """Triangles; seen from outside their corners go round counter-clockwise."""
+
+    vertices: Float[Tensor, "*B V 3"]             # in the world, m or up to one scale per scene
+    faces: Int[Tensor, "*B F 3"]                  # three vertices each
+    colour: Float[Tensor, "*B V 3"]               # of the vertices, in [0, 1]
