@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from .motion import se3_inverse
+from .triangulation import inverse_depth_along_ray
 
 NEAR = 1e-2       # of a homogeneous point's z, whose ray has z = 1: nearer than this it counts as behind the camera
 BEHIND = 9.2      # what such a point costs: log(1 + 100^2), like one 100 sigma off
@@ -87,9 +88,6 @@ def triangulate(
     own = edges.subset(edges.source == frame)
     T = scene.T_camera_world[own.target] @ se3_inverse(scene.T_camera_world[frame])
     seen = rays(own.observed, scene.K)
-    a = torch.linalg.cross(torch.einsum("eab,mb->ema", T[:, :3, :3], rays(pixels, scene.K)), seen)
-    b = torch.linalg.cross(T[:, None, :3, 3].expand_as(seen), seen)
-    w = own.weight
-    top, bottom = -(w * (a * b).sum(-1)).sum(0), (w * b.square().sum(-1)).sum(0)
-    q = top / bottom.clamp(min=1e-12)
-    return torch.where((bottom > 1e-10) & (q > 0.02 * fallback) & (q < 50 * fallback), q, torch.full_like(q, fallback))
+    q, parallax = inverse_depth_along_ray(rays(pixels, scene.K), seen, T, own.weight)
+    near = (parallax > 1e-10) & (q > 0.02 * fallback) & (q < 50 * fallback)
+    return torch.where(near, q, torch.full_like(q, fallback))
