@@ -114,7 +114,7 @@ def feature_matches(first: Gray, second: Gray) -> Correspondence | None:
         return None
     x = np.array([points[m.queryIdx].pt for m in matches])
     y = np.array([others[m.trainIdx].pt for m in matches])
-    inside = _inliers(cv2.findFundamentalMat(x, y, cv2.USAC_MAGSAC, 1.0, 0.999, 2000)[1], len(x))
+    inside = _on_one_geometry(x, y, 0.999, 2000)
     if inside.sum() < max(LEAST_MATCHES, len(matches) / 3):  # 7 matches always fit; chance adds a few
         return None
     return Correspondence(x[inside], y[inside], float(inside.mean()))
@@ -127,7 +127,7 @@ def two_view(matches: Correspondence, first: int, second: int, size: tuple[int, 
         return None
     left = rotation_residual(x, y, size)
     homography = _inliers(cv2.findHomography(x, y, cv2.USAC_MAGSAC, 1.0, maxIters=500)[1], len(x))
-    fundamental = _inliers(cv2.findFundamentalMat(x, y, cv2.USAC_MAGSAC, 1.0, 0.99, 500)[1], len(x))
+    fundamental = _on_one_geometry(x, y, 0.99, 500)
     return TwoView(
         first, second, pixels / size[0], left / pixels, float(homography.mean()), float(fundamental.mean()),
         parallax=left > max(ROTATION_SHARE * pixels, ROTATION_PIXELS),
@@ -151,6 +151,14 @@ def _residual_at(x: Points, y: Points, size: tuple[int, int], focal: float) -> f
         error = np.linalg.norm(centre + focal * turned[:, :2] / turned[:, 2:] - y, axis=1)
         weights = 1 / np.maximum(error, 0.2)
     return float(np.quantile(error, 0.85))
+
+
+def _on_one_geometry(x: Points, y: Points, confidence: float, iterations: int) -> np.ndarray:
+    """Which correspondences agree with the fundamental matrix that most agree with."""
+    try:
+        return _inliers(cv2.findFundamentalMat(x, y, cv2.USAC_MAGSAC, 1.0, confidence, iterations)[1], len(x))
+    except cv2.error:  # OpenCV's last refinement may find no model at all, and then fails an assertion
+        return _inliers(None, len(x))
 
 
 def _inliers(mask: np.ndarray | None, count: int) -> np.ndarray:

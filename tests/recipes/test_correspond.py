@@ -170,6 +170,14 @@ def test_the_store_gives_back_what_was_computed(images, tmp_path):
     assert np.abs(np.median(moved[1][valid[1]], axis=0) - [2.75, -1.1]).max() < 0.03
 
 
+def test_no_pair_is_tried_after_one_that_sees_too_little(images, tmp_path):
+    pairs, told = [(0, 1), (0, 4), (0, 2), (1, 2), (1, 3)], list[int]()
+    store = FlowStore.build(tmp_path / "row", images, pairs, progress=lambda done, _: told.append(done), enough=0.3)
+    assert store.pairs.tolist() == [[0, 1], [1, 2], [1, 3]]  # (0, 4) sees nothing, so (0, 2) is left out
+    assert told == [1, 2, 3, 4, 5]
+    assert FlowStore.build(tmp_path / "all", images, pairs).pairs.tolist() == [[0, 1], [0, 2], [1, 2], [1, 3]]
+
+
 def test_threads_do_not_change_a_bit(images, tmp_path):
     for threads in (1, 2, 3):
         guesses = homography_guesses(images.gray)

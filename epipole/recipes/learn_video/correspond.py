@@ -7,6 +7,8 @@ area of 2 x 2 flow pixels, u_full = 2 u + 0.5, so its flow is half their mean, a
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import groupby, zip_longest
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -125,9 +127,11 @@ class FlowStore:
         guesses: Guesses | None = None,
         progress: Callable[[int, int], None] | None = None,
         threads: int = 2,
+        enough: float = 0.0,
     ) -> "FlowStore":
         """Flow of all pairs, those with less than `LEAST_VALID` left out; `folder` is whole or not there.
 
+        Of pairs with the same first frame in a row, nearest first, none is tried after one with less than `enough`.
         `guesses(pair)` may give flow at (2w, 2h), a to b and b to a, to start from; it is called from worker threads.
         `progress(done, total)` is called after every pair. The result does not depend on `threads`.
 
@@ -136,10 +140,16 @@ class FlowStore:
         """
         w, h = images.size
 
-        def work(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
-            first, second = images.gray[list(pair)]
-            return both_ways(first, second, guesses(pair) if guesses else None)
+        def work(row: list[Pair]) -> list[tuple[np.ndarray, np.ndarray]]:
+            found = list[tuple[np.ndarray, np.ndarray]]()
+            for pair in row:
+                first, second = images.gray[list(pair)]
+                found.append(both_ways(first, second, guesses(pair) if guesses else None))
+                if found[-1][1].mean() < enough:
+                    break
+            return found
 
+        rows, done = [list(row) for _, row in groupby(pairs, key=itemgetter(0))], 0
         with (
             whole_folder(folder) as part,
             RowWriter(part / "pairs.npy", (2,), np.int64) as kept,
@@ -148,15 +158,17 @@ class FlowStore:
             RowWriter(part / "valid.npy", (2, (w * h + 7) // 8), np.uint8) as bits,
             one_thread(),
         ):
-            for done, (pair, (flow, valid)) in enumerate(zip(pairs, in_order(work, pairs, threads), strict=True), 1):
-                share = valid.mean((1, 2))
-                if share.mean() >= LEAST_VALID:
-                    kept.append(np.array(pair))
-                    shares.append(share)
-                    flows.append(flow)
-                    bits.append(np.packbits(valid.reshape(2, -1), axis=-1))
-                if progress:
-                    progress(done, len(pairs))
+            for row, found in zip(rows, in_order(work, rows, threads), strict=True):
+                for pair, result in zip_longest(row, found):
+                    if result is not None and result[1].mean() >= LEAST_VALID:
+                        flow, valid = result
+                        kept.append(np.array(pair))
+                        shares.append(valid.mean((1, 2)))
+                        flows.append(flow)
+                        bits.append(np.packbits(valid.reshape(2, -1), axis=-1))
+                    done += 1
+                    if progress:
+                        progress(done, len(pairs))
         return FlowStore(Path(folder))
 
     def samples(self, stride: int, border: float = 0.08) -> Samples:

@@ -39,7 +39,7 @@ from .predict import Predictor
 from .rejoin import scale_drift
 from .selfcheck import check
 from .solve import Solution, network_intrinsics, verdict
-from .stages import GAPS, Run, correspond, key_images, look_at, matched, refined, solved, stored, teach
+from .stages import GAPS, SEEN_ON, Run, correspond, key_images, look_at, matched, refined, solved, stored, teach
 from .wide import rigid_guesses, wide_pairs
 
 WIDE_PER_KEY_FRAME = 2     # further pairs, at most
@@ -108,7 +108,7 @@ def path_from_flow(
     size, source = keys.size, (footage.width, footage.height)
     shots = np.searchsorted(seen.cuts, keys.key_frames, side="right").tolist()
     K = None if given is None else network_intrinsics(given, source, size)
-    chain = correspond(run, "chain", keys, chain_pairs(shots, GAPS), homography_guesses(keys.gray))
+    chain = correspond(run, "chain", keys, chain_pairs(shots, GAPS), homography_guesses(keys.gray), SEEN_ON)
     stores = [chain, *matched(run, keys, chain)]
     first = stored(run.work / "path-1.safetensors", lambda: solved(run, stores, keys, K, footage, seed))
     known = {(int(a), int(b)) for store in stores for a, b in store.pairs}

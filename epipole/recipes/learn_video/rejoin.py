@@ -41,8 +41,9 @@ def rejoin(solution: Solution, stores: list[FlowStore], depth_of: KeyDepth, free
     seen = anchor_seen(edges, len(solution.scene.inverse_depth)) >= LEAST_SEEN
     learned = learned_inverse_depth(depth_of, solution)
     scale = smoothed(scale_per_frame(learned, solution, seen))
-    start = solution if drift(scale) < WORTH else put_together(solution, stores, scale)  # networks err a little too
-    joined = refine(start, stores, free_focal, learned, PRIOR_WEIGHT)
+    if drift(scale) < WORTH:  # a network's scale errs a little too
+        return solution
+    joined = refine(put_together(solution, stores, scale), stores, free_focal, learned, PRIOR_WEIGHT)
     before, after = (robust_cost(s.scene, edges, pixels, SIGMA) for s in (solution, joined))
     return joined if after < (1 + WORSE) * before else solution
 

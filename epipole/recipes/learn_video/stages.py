@@ -28,7 +28,9 @@ from .solve import Solution, load_solution, network_size, refine, save_solution,
 from .teach import Lessons
 
 GAPS = (1, 2, 3, 5)        # of chained pairs, in key frames
+SEEN_ON = 0.35             # share of valid flow at one gap from which the next is worth its time
 FIRST_SHARE = 0.2          # of the steps, before the path is put together again
+AHEAD, PER_FRAME = 15.0, 0.08  # seconds that come after learning: placing, writing, showing and judging every frame
 LEAST_LEARNING = 0.3       # share of the budget that is learning, whatever the rest takes
 KEEP_EVERY = 5.0           # seconds of a phase that a kill may leave uncounted
 HOW = Train(learning_rate=2e-3, warmup=50, weight_decay=1e-2, clip=1.0, bf16=True, channels_last=True)
@@ -115,13 +117,14 @@ def key_images(run: Run, footage: Footage, seen: Look) -> KeyImages:
     return KeyImages.open(folder) if folder.exists() else KeyImages.write(folder, footage, seen.key_frames, size)
 
 
-def correspond(run: Run, name: str, keys: KeyImages, pairs: list[tuple[int, int]], guesses: Any = None) -> FlowStore:
+def correspond(run: Run, name: str, keys: KeyImages, pairs: list[tuple[int, int]], guesses: Any = None,
+               enough: float = 0.0) -> FlowStore:
     """Checked flow of these pairs, computed or remembered."""
     folder = run.work / name
     if folder.exists():
         return FlowStore.open(folder)
     with run.phase(f"flow, {name}", len(pairs), "pairs") as tell:
-        return FlowStore.build(folder, keys, pairs, guesses, tell)
+        return FlowStore.build(folder, keys, pairs, guesses, tell, enough=enough)
 
 
 def matched(run: Run, keys: KeyImages, chain: FlowStore) -> list[FlowStore]:
@@ -171,9 +174,9 @@ def teach(
     system = ReprojectionDepth(PRESETS["paper"])
     how = replace(HOW, seed=seed, device=str(device))
     lessons = Lessons(keys, stores, path, seed)
-    counts = decided_once(run.work / "steps.json", lambda: step_counts(run, system, lessons, how, minutes, steps))
-    first = replace(how, steps=counts["first"], final=0.3)
-    learn_stage(run, "learn 1", system, lessons, first, system.loss)
+    first = decided_once(run.work / "first-steps.json", lambda: first_steps(run, system, lessons, how, minutes, steps))
+    first_part = replace(how, steps=first["steps"], final=0.3)
+    learn_stage(run, "learn 1", system, lessons, first_part, system.loss)
 
     def again(name: str, before: Solution) -> Solution:
         depth_of = Predictor(system, device).of_key_frames(keys)
@@ -181,7 +184,9 @@ def teach(
 
     path = again("path-3.safetensors", path)
     lessons = Lessons(keys, stores, path, seed + 1)
-    learn_stage(run, "learn 2", system, lessons, replace(how, steps=counts["second"], final=0.02), system.later_loss)
+    second = decided_once(run.work / "second-steps.json",
+                          lambda: second_steps(run, lessons, first["steps"], minutes, steps))
+    learn_stage(run, "learn 2", system, lessons, replace(how, steps=second["steps"], final=0.02), system.later_loss)
     return system, again("path-4.safetensors", path), lessons
 
 
@@ -198,15 +203,26 @@ def learn_stage(run: Run, name: str, system: ReprojectionDepth, lessons: Lessons
     going.unlink(missing_ok=True)
 
 
-def step_counts(
+def seconds_left(run: Run, lessons: Lessons, minutes: float) -> float:
+    """What of the budget is left for learning, after what was used and what is still to be written."""
+    ahead = AHEAD + PER_FRAME * (int(lessons.images.key_frames[-1]) + 1)
+    return 60 * minutes - run.seconds - ahead
+
+
+def first_steps(
     run: Run, system: ReprojectionDepth, lessons: Lessons, how: Train, minutes: float, steps: int | None
 ) -> dict[str, int]:
-    """How many steps the budget leaves room for, after what was used and what is still to be written."""
+    """Steps of the first stage: a share of all that the machine's speed, measured here, leaves room for."""
     if steps is None:
-        frames = int(lessons.images.key_frames[-1]) + 1
-        ahead = 15 + 0.025 * frames + 0.05 * len(lessons.images)
-        left = 60 * minutes - run.seconds - ahead
-        seconds = max(left, LEAST_LEARNING * 60 * minutes)
+        seconds = max(seconds_left(run, lessons, minutes), LEAST_LEARNING * 60 * minutes)
         steps = plan(system, lessons, replace(how, seconds=seconds)).steps
-    first = max(1, round(FIRST_SHARE * steps))
-    return {"first": first, "second": max(1, steps - first)}
+    return {"steps": max(1, round(FIRST_SHARE * steps))}
+
+
+def second_steps(run: Run, lessons: Lessons, first: int, minutes: float, steps: int | None) -> dict[str, int]:
+    """Steps of the second stage: what then is left, at the pace of the first."""
+    if steps is None:
+        pace = next(phase["seconds"] for phase in run.phases if phase["name"] == "learn 1") / first
+        least = (1 - FIRST_SHARE) * LEAST_LEARNING * 60 * minutes
+        steps = first + int(max(seconds_left(run, lessons, minutes), least) / max(pace, 1e-3))
+    return {"steps": max(1, steps - first)}
