@@ -12,7 +12,7 @@ from epipole.cli import main
 from epipole.formats import kitti
 from epipole.sources.look import look
 from epipole.sources.video import open_footage
-from epipole.sources.worlds import Spec, write_world
+from epipole.sources.worlds import Sensor, Spec, write_world
 from epipole.types.errors import EpipoleError, FootageError, InputError
 from tests.sources.clips import standing, turning, walking, write_video
 
@@ -215,7 +215,7 @@ def test_clips_that_teach_nothing_are_refused_and_leave_nothing(
 def test_worlds_without_parallax_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], motion: str
 ) -> None:
-    spec = Spec(motion=motion, frames=30, width=160, height=120, speed=5.0, noise=0.01)
+    spec = Spec(motion=motion, frames=30, width=160, height=120, speed=5.0, sensor=Sensor(noise=0.01))
     room = write_world(spec, tmp_path / "room")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mine.txt").write_text("keep this")

@@ -1,6 +1,6 @@
 """What goes in: B scenes, each seen in N views."""
 
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from .batch import Batch
@@ -20,3 +20,17 @@ class Views(Batch):
     depth_valid: Bool[Tensor, "*B N 1 H W"]      # where depth is known
     flow: Float[Tensor, "*B N 2 H W"]            # px, from view n to view n+1 (the last one's leads to view 0)
     flow_valid: Bool[Tensor, "*B N 1 H W"]       # where flow passed its check
+    occlusion: Bool[Tensor, "*B N 1 H W"]        # seen in view n, in view n+1 inside the image but hidden
+    backward_flow: Float[Tensor, "*B N 2 H W"]   # px, from view n to view n-1 (the first one's leads to the last view)
+    backward_flow_valid: Bool[Tensor, "*B N 1 H W"]
+    backward_occlusion: Bool[Tensor, "*B N 1 H W"]
+    scene_flow: Float[Tensor, "*B N 3 H W"]      # m, a point's place before camera n+1 minus its place before camera n
+    ray_length: Float[Tensor, "*B N 1 H W"]      # m, from the camera's centre to the point; sqrt(1 + x^2 + y^2) z
+    normals: Float[Tensor, "*B N 3 H W"]         # outward, unit length, camera axes; 0 outside depth_valid
+    object_coordinates: Float[Tensor, "*B N 3 H W"]  # m, in the frame of the thing itself; 0 outside depth_valid
+    semantic: Int64[Tensor, "*B N 1 H W"]        # class; 0: nothing known
+    instance: Int64[Tensor, "*B N 1 H W"]        # which thing; -1: none
+    disparity: Float[Tensor, "*B N 1 H W"]       # px >= 0, left u minus right u of a rectified pair: f baseline / z
+    disparity_valid: Bool[Tensor, "*B N 1 H W"]  # where the other camera of the pair sees the same point
+    baseline: Float[Tensor, "*B N"]              # m, from the left camera of a rectified pair to the right one
+    distortion: Float[Tensor, "*B N 5"]          # k1 k2 p1 p2 k3 (Brown 1966)

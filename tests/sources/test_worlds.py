@@ -14,14 +14,16 @@ from torch import Tensor
 from epipole.formats import kitti, png16
 from epipole.geometry import camera, motion
 from epipole.geometry.sample import sample
-from epipole.sources.worlds import RoomWorld, Spec, World, contact_sheet, write_video, write_world
+from epipole.sources.worlds import USUAL, RoomWorld, Sensor, Spec, World, contact_sheet, write_video, write_world
+from epipole.sources.worlds.camera import pixel_centres
 from epipole.sources.worlds.meshes import Mesh, ball, box, cylinder
 from epipole.sources.worlds.rays import RayCaster
-from epipole.sources.worlds.render import camera_rays, pixel_centres
-from epipole.sources.worlds.trajectory import is_clear, spline
+from epipole.sources.worlds.spline import spline
+from epipole.sources.worlds.trajectory import is_clear
 from epipole.types.errors import InputError
 
 SMALL = Spec(seed=3, frames=24, width=96, height=72)
+FLOW = USUAL | {"flow", "flow_valid"}
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +33,8 @@ def world() -> RoomWorld:
 
 def exact_depth(world: World, i: int) -> Tensor:
     """z of view i in double precision, [1, h, w]."""
-    origin, directions = camera_rays(world.K.numpy(), world.poses[i].numpy(), pixel_centres(SMALL.width, SMALL.height))
-    return torch.from_numpy(world.geometry.rays.cast(origin, directions).t).reshape(1, SMALL.height, SMALL.width)
+    origin, directions = world.camera(i).rays(pixel_centres(SMALL.width, SMALL.height))
+    return torch.from_numpy(world.scene.still.rays.cast(origin, directions).t).reshape(1, SMALL.height, SMALL.width)
 
 
 def bilinear(image: Tensor, pixels: Tensor) -> Tensor:
@@ -48,8 +50,8 @@ def test_depth_of_one_view_predicts_the_ray_casts_of_another(world: RoomWorld) -
     T_b_a = motion.se3_inverse(world.poses[b]) @ world.poses[a]
     points = camera.transform(T_b_a, camera.unproject(exact_depth(world, a), world.K))
     pixels, _ = camera.project(points, world.K)
-    origin, directions = camera_rays(world.K.numpy(), world.poses[b].numpy(), pixels.reshape(2, -1).T.numpy())
-    met = torch.from_numpy(world.geometry.rays.cast(origin, directions).t)
+    origin, directions = world.camera(b).rays(pixels.reshape(2, -1).T.numpy())
+    met = torch.from_numpy(world.scene.still.rays.cast(origin, directions).t)
     _, seen = world.flow(a, b)
     error = (met / points[2].reshape(-1) - 1).abs()[seen.reshape(-1)]
     assert seen.float().mean() > 0.5
@@ -71,9 +73,9 @@ def test_views_agree_with_the_exact_truth(world: RoomWorld) -> None:
 def test_depth_is_z_and_not_the_length_of_the_ray(world: RoomWorld) -> None:
     """Rays of unit length meet the scene sqrt(1 + x^2 + y^2) times as far as depth says."""
     pixels = pixel_centres(SMALL.width, SMALL.height)
-    origin, directions = camera_rays(world.K.numpy(), world.poses[0].numpy(), pixels)
+    origin, directions = world.camera(0).rays(pixels)
     length = np.linalg.norm(directions, axis=-1)
-    along = world.geometry.rays.cast(origin, directions / length[:, None]).t
+    along = world.scene.still.rays.cast(origin, directions / length[:, None]).t
     x, y = ((pixels - world.K.numpy()[:2, 2]) / world.K.diagonal()[:2].numpy()).T
     np.testing.assert_allclose(along / exact_depth(world, 0).numpy().ravel(), np.sqrt(1 + x**2 + y**2), rtol=1e-6)
 
@@ -145,14 +147,14 @@ def test_occluded_points_are_hidden_behind_something_nearer(world: RoomWorld) ->
     points = camera.unproject(exact_depth(world, a), world.K)
     T_b_a = motion.se3_inverse(world.poses[b]) @ world.poses[a]
     z = camera.transform(T_b_a, points)[2].reshape(-1)
-    origin, directions = camera_rays(world.K.numpy(), world.poses[b].numpy(), there.numpy())
-    met = torch.from_numpy(world.geometry.rays.cast(origin, directions).t)
+    origin, directions = world.camera(b).rays(there.numpy())
+    met = torch.from_numpy(world.scene.still.rays.cast(origin, directions).t)
     assert (met[hidden] < z[hidden]).all()
 
 
 def test_warping_by_the_exact_flow_explains_the_image(world: RoomWorld) -> None:
     """The other view read at the flow's end is much nearer to this view than the other view as it stands."""
-    views = world.clip([6, 9], flow=True)
+    views = world.clip([6, 9], FLOW)
     end = camera.pixel_grid(72, 96, views.flow) + views.flow[0]
     warped = (bilinear(views.image[1], end) - views.image[0]).abs().mean(0)[views.flow_valid[0, 0]]
     still = (views.image[1] - views.image[0]).abs().mean(0)[views.flow_valid[0, 0]]
@@ -161,12 +163,12 @@ def test_warping_by_the_exact_flow_explains_the_image(world: RoomWorld) -> None:
 
 
 def test_clip_carries_flow_to_the_next_view_and_from_the_last_to_the_first(world: RoomWorld) -> None:
-    views = world.clip([2, 5, 9], flow=True)
+    views = world.clip([2, 5, 9], FLOW)
     for n, (i, j) in enumerate([(2, 5), (5, 9), (9, 2)]):
         flow, valid = world.flow(i, j)
         assert torch.equal(views.flow[n], flow)
         assert torch.equal(views.flow_valid[n], valid)
-    assert set(views.fields()) == World.provides
+    assert set(views.fields()) == FLOW
 
 
 # ---- path ----------------------------------------------------------------------------------------------------------
@@ -181,7 +183,7 @@ def test_the_walk_has_parallax_an_even_pace_and_clearance(seed: int) -> None:
     assert moved.min() > 1
     assert moved.max() < 5
     assert step.min() > 0.002
-    assert is_clear(world.geometry, world.poses[:, :3, 3].numpy())
+    assert is_clear(world.scene, world.poses[:, :3, 3].numpy())
     R = world.poses[:, :3, :3]
     torch.testing.assert_close(R.mT @ R, torch.eye(3).double().expand(40, 3, 3))
 
@@ -249,7 +251,7 @@ def test_textures_give_something_to_follow_nearly_everywhere(world: RoomWorld) -
 
 
 def test_noise_is_off_unless_asked_for_and_differs_between_frames(world: RoomWorld) -> None:
-    noisy = RoomWorld(replace(SMALL, motion="static", noise=0.02))
+    noisy = RoomWorld(replace(SMALL, motion="static", sensor=Sensor(noise=0.02)))
     clean = RoomWorld(replace(SMALL, motion="static"))
     grain = noisy[1].image - clean[1].image
     assert float(grain.std()) == pytest.approx(0.02, rel=0.1)
@@ -308,7 +310,7 @@ def test_a_world_cannot_be_written_where_a_file_stands(tmp_path: Path) -> None:
 
 
 def test_spec_survives_yaml() -> None:
-    spec = Spec(seed=12, scene=4, motion="rotation", noise=0.01, fov=70.0)
+    spec = Spec(seed=12, scene=4, motion="rotation", sensor=Sensor(noise=0.01), fov=70.0)
     assert Spec.from_yaml(spec.to_yaml()) == spec
 
 
