@@ -1,11 +1,14 @@
-"""Procedural worlds: clips with exact depth, path and flow, drawn from a seed.
+"""Procedural worlds: clips with the exact truth of all they show, drawn from a seed.
 
-    world = RoomWorld(Spec(seed=3))         # a source of Views
-    write_world(Spec(seed=3), "folder")     # the same as files
+    world = World(Spec("room", seed=3))         # a source of Views
+    world = World(Spec("street"), FIELDS)       # with all that a world can tell
+    write_world(Spec(seed=3), "folder")         # the same as files
 """
 
 from .export import contact_sheet, write_video, write_world
-from .spec import Spec
-from .world import FAMILIES, RoomWorld, World
+from .families import FAMILIES
+from .spec import TYPICAL, Sensor, Spec
+from .world import FIELDS, USUAL, RoomWorld, World
 
-__all__ = ["FAMILIES", "RoomWorld", "Spec", "World", "contact_sheet", "write_video", "write_world"]
+__all__ = ["FAMILIES", "FIELDS", "TYPICAL", "USUAL", "RoomWorld", "Sensor", "Spec", "World", "contact_sheet",
+           "write_video", "write_world"]

@@ -19,7 +19,9 @@ from .textures import (
     fractal,
     mix,
     mosaic,
+    plain,
     planks,
+    sky_view,
     stripes,
     tiles,
     wood,
@@ -50,6 +52,28 @@ SURFACES = {
     "cover": Surface((blotches, stripes, collage), (10.0, 25.0), (0.2, 0.8), (0.15, 0.85)),
     "rug": Surface((tiles, collage, stripes, mosaic), (5.0, 9.0), (0.3, 0.7), (0.2, 0.7)),
     "ceramic": Surface((blotches, stripes, mosaic), (10.0, 20.0), (0.2, 0.7), (0.4, 0.95)),
+    "door": Surface((wood, wood, plain, stripes), (4.0, 8.0), (0.1, 0.5), (0.3, 0.85), (0.03, 0.12)),
+    "glass": Surface((sky_view,), (0.6, 1.2), (0.1, 0.4), (0.5, 0.95), (0.52, 0.64)),
+    "screen": Surface((plain, collage, blotches), (2.0, 5.0), (0.1, 0.6), (0.02, 0.5)),
+    "plastic": Surface((plain, blotches), (8.0, 16.0), (0.0, 0.5), (0.05, 0.9)),
+    "linen": Surface((stripes, blotches, tiles, collage), (6.0, 14.0), (0.05, 0.5), (0.4, 0.95)),
+    "road": Surface((blotches,), (6.0, 18.0), (0.0, 0.1), (0.25, 0.42)),
+    "pavement": Surface((tiles, bricks), (1.2, 3.0), (0.0, 0.15), (0.4, 0.65), (0.05, 0.12)),
+    "kerb": Surface((blotches,), (5.0, 12.0), (0.0, 0.06), (0.5, 0.75)),
+    "grass": Surface((blotches,), (4.0, 10.0), (0.3, 0.6), (0.15, 0.45), (0.2, 0.32)),
+    "marking": Surface((blotches,), (6.0, 12.0), (0.0, 0.05), (0.75, 1.0)),
+    "facade": Surface((bricks, bricks, plain, plain, tiles), (2.5, 6.0), (0.03, 0.4), (0.35, 0.9), (0.0, 0.14)),
+    "pane": Surface((blotches, sky_view), (0.3, 1.0), (0.1, 0.4), (0.08, 0.45), (0.5, 0.65)),
+    "trim": Surface((blotches, wood), (5.0, 10.0), (0.0, 0.3), (0.4, 0.95)),
+    "roof": Surface((tiles, bricks), (2.0, 4.0), (0.2, 0.6), (0.2, 0.5), (0.0, 0.08)),
+    "paint": Surface((plain,), (0.5, 2.0), (0.0, 0.9), (0.1, 0.95)),
+    "rubber": Surface((blotches,), (10.0, 20.0), (0.0, 0.05), (0.05, 0.15)),
+    "metal": Surface((blotches, plain), (3.0, 9.0), (0.0, 0.1), (0.3, 0.7)),
+    "tail": Surface((plain,), (2.0, 4.0), (0.7, 0.9), (0.4, 0.7), (0.98, 1.0)),
+    "plate": Surface((stripes,), (12.0, 20.0), (0.0, 0.1), (0.1, 1.0)),
+    "skin": Surface((blotches,), (6.0, 12.0), (0.3, 0.5), (0.35, 0.85), (0.04, 0.08)),
+    "bark": Surface((wood, blotches), (6.0, 12.0), (0.2, 0.5), (0.15, 0.4), (0.05, 0.1)),
+    "lamplight": Surface((plain,), (1.0, 2.0), (0.0, 0.1), (0.95, 1.0)),
     "leaf": Surface((blotches, mosaic), (14.0, 24.0), (0.4, 0.7), (0.15, 0.6), (0.22, 0.38)),
 }
 
@@ -63,6 +87,9 @@ class Materials:
     frequency: Array  # [M] 1/m
     offset: Array     # [M, 3]
     mean: Array       # [M, 3] what is seen from very far
+    grain: Array      # [M] unevenness on top of the pattern
+    gloss: Array      # [M] strength of the highlight; 0: none
+    hardness: Array   # [M] the highlight's exponent (Blinn 1977)
 
     def colour(self, material: Array, at: Array, normal: Array, footprint: Array) -> Array:
         """Albedo [n, 3] of surface points: material [n], point and normal [n, 3] in object coordinates, size of a pixel
@@ -79,10 +106,17 @@ class Materials:
             keep = detail(0.7 * q.frequency, q.footprint)
             albedo[mask] = mix(self.mean[material[mask]], PATTERNS[k](q), keep)
         grain = fractal(p, p.frequency * 1.7)  # nothing is so even that it could not be followed
-        return np.clip(albedo * (1 + 0.7 * grain)[:, None], 0.01, 0.95)
+        return np.clip(albedo * (1 + self.grain[material] * grain)[:, None], 0.01, 0.95)
 
 
-def draw_materials(surfaces: list[str], rng: np.random.Generator) -> Materials:
+BARE = (0.0, 0.0, 0.1, 0.25)     # share of materials without any texture, by difficulty
+SHINING = (0.0, 0.0, 0.05, 0.12)  # share of materials with highlights
+GRAIN = 0.7
+NEVER_BARE = {"road", "facade", "leaf", "grass"}
+ALWAYS_SHINING = {"paint": 0.5, "glass": 0.8, "screen": 0.5}  # share of highlights in surfaces that have them
+
+
+def draw_materials(surfaces: list[str], difficulty: int, rng: np.random.Generator) -> Materials:
     """A random material for every surface."""
     rows = []
     for surface in surfaces:
@@ -95,7 +129,16 @@ def draw_materials(surfaces: list[str], rng: np.random.Generator) -> Materials:
         rows.append((kind, colours, np.exp(rng.uniform(*np.log(s.frequency))), rng.uniform(0, 200, 3)))
     kinds, colour_rows, frequencies, offsets = zip(*rows, strict=True)
     colours = np.array(colour_rows, np.float32)
-    return Materials(np.array(kinds), colours, np.array(frequencies), np.array(offsets), colours.mean(1))
+    hard = rng.random((3, len(surfaces)))  # drawn last, so that no other value depends on the difficulty
+    bare = (hard[0] < BARE[difficulty]) & [s not in NEVER_BARE for s in surfaces]
+    pattern = np.where(bare, PATTERNS.index(plain), kinds)
+    always = np.array([ALWAYS_SHINING.get(s, 0.0) for s in surfaces])
+    gloss = np.where(hard[1] < SHINING[difficulty], 0.15 + 0.45 * hard[2], always)
+    return Materials(
+        pattern, colours, np.array(frequencies), np.array(offsets),
+        np.where(bare[:, None], colours[:, 0], colours.mean(1)), np.where(bare, 0, GRAIN).astype(np.float32), gloss,
+        10 * 8 ** hard[2],
+    )
 
 
 def _levels(brightness: Span, rng: np.random.Generator) -> Array:

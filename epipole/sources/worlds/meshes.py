@@ -44,12 +44,18 @@ class Piece:
     parts: list[Part]
     size: tuple[float, float, float]      # width (x), depth (y), height (z)
     top: tuple[float, float, float] | None = None  # width, depth, height of a face on which small things can stand
+    kind: str = "objects"                 # its class
 
 
 def rigid(x: float, y: float, z: float, yaw: float = 0.0) -> Array:
     """T [4, 4]: turn by yaw about the vertical, then move."""
     c, s = np.cos(yaw), np.sin(yaw)
     return np.array([[c, -s, 0, x], [s, c, 0, y], [0, 0, 1, z], [0, 0, 0, 1]])
+
+
+def joined(meshes: list[Mesh]) -> Mesh:
+    """Several meshes as one."""
+    return Mesh(np.concatenate([m.corners for m in meshes]), np.concatenate([m.normals for m in meshes]))
 
 
 def box(width: float, depth: float, height: float, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> Mesh:
@@ -101,9 +107,43 @@ def ball(radius: float, flatten: float = 1.0) -> Mesh:
     return lathe([(max(radius * np.cos(a), 0.0), radius * flatten * (1 + np.sin(a))) for a in t])
 
 
-def cylinder(radius: float, height: float, z: float = 0.0, top: float | None = None) -> Mesh:
+def cylinder(radius: float, height: float, z: float = 0.0, top: float | None = None, segments: int = 28) -> Mesh:
     """A closed cylinder, or a cone frustum with another radius at the top. Its edges are shaded sharp."""
     end = radius if top is None else top
     outline = [(0.0, z), (radius, z), (end, z + height), (0.0, z + height)]
-    shells = [lathe([a, b]) for a, b in pairwise(outline)]
-    return Mesh(np.concatenate([s.corners for s in shells]), np.concatenate([s.normals for s in shells]))
+    shells = [lathe([a, b], segments) for a, b in pairwise(outline)]
+    return joined(shells)
+
+
+def prism(outline: Array, low: float, high: float) -> Mesh:
+    """The solid over a convex outline [k, 2], counter-clockwise seen from above, between two heights."""
+    n = len(outline)
+    a, b = np.c_[outline, np.full(n, low)], np.c_[outline, np.full(n, high)]
+    fan = np.stack([np.zeros(n - 2, int), np.arange(1, n - 1), np.arange(2, n)], 1)
+    i, j = np.arange(n), np.roll(np.arange(n), -1)
+    sides = np.concatenate([np.stack([a[i], a[j], b[j]], 1), np.stack([a[i], b[j], b[i]], 1)])
+    return flat(np.concatenate([a[fan[:, ::-1]], b[fan], sides]))
+
+
+def flat(corners: Array) -> Mesh:
+    """Triangles [F, 3, 3] that are shaded flat, each with its own normal; counter-clockwise seen from outside."""
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normal = normal / np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-12)
+    return Mesh(corners, np.repeat(normal[:, None], 3, 1))
+
+
+def blob(rng: np.random.Generator, radius: float, roughness: float = 0.25, detail: int = 10) -> Mesh:
+    """A lumpy ball about the origin, star-shaped: every direction's radius is a random low harmonic."""
+    v = np.linspace(0, np.pi, detail + 1)
+    u = np.linspace(0, 2 * np.pi, 2 * detail + 1)
+    u[-1] = 0.0
+    out = np.stack([np.outer(np.sin(v), np.cos(u)), np.outer(np.sin(v), np.sin(u)),
+                    np.outer(np.cos(v), np.ones_like(u))], -1)
+    out[0], out[-1] = [0, 0, 1], [0, 0, -1]
+    waves, phase = rng.normal(size=(6, 3)) * 2.2, rng.uniform(0, 2 * np.pi, 6)
+    r = radius * (1 + roughness * np.sin(out @ waves.T + phase).mean(-1, keepdims=True) * 1.6)
+    grid = r * out
+    a, b, c, d = grid[:-1, :-1], grid[1:, :-1], grid[1:, 1:], grid[:-1, 1:]
+    corners = np.concatenate([np.stack([a, b, c], 2).reshape(-1, 3, 3), np.stack([a, c, d], 2).reshape(-1, 3, 3)])
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=-1)
+    return flat(corners[area > 1e-10])

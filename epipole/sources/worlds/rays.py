@@ -25,7 +25,7 @@ class RayCaster:
     """Triangles, ready to be shot at. Read-only, so one serves all frames; it cannot be pickled."""
 
     def __init__(self, corners: Array) -> None:
-        """`corners` [F, 3, 3] must be exact in single precision, so that both computations see one geometry."""
+        """`corners` [F, 3, 3]: which of them is met is found in single precision, where it is met in double."""
         self._first = corners[:, 0]
         self._normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         self._scene = EmbreeScene(robust=True)
@@ -48,3 +48,24 @@ class RayCaster:
         start, way = o + CONTACT * d, (1 - 2 * CONTACT) * d
         return self._scene.run(np.ascontiguousarray(start, np.float32), np.ascontiguousarray(way, np.float32),
                                dists=np.ones(len(o), np.float32), query="OCCLUDED") == 0
+
+
+class TwoCasters:
+    """What stands still, built once, and what moves, built anew for every moment; the moving faces' numbers follow."""
+
+    def __init__(self, still: Rays, moving: RayCaster, first_moving: int) -> None:
+        self.still, self.moving, self.first_moving = still, moving, first_moving
+
+    def cast(self, origins: Array, directions: Array) -> Hits:
+        """First hits of rays [n, 3]; directions of any length."""
+        a, b = self.still.cast(origins, directions), self.moving.cast(origins, directions)
+        nearer = b.t < a.t
+        face = np.where(nearer, b.face + self.first_moving, a.face)
+        return Hits(np.where(nearer, b.t, a.t), face, np.where(nearer[:, None], b.uv, a.uv))
+
+    def blocked(self, origins: Array, targets: Array) -> Array:
+        """[n] bool: whether something stands between two points (the ends themselves do not count)."""
+        return self.still.blocked(origins, targets) | self.moving.blocked(origins, targets)
+
+
+Rays = RayCaster | TwoCasters

@@ -70,6 +70,12 @@ def fractal(q: Points, frequency: Array, octaves: int = 3) -> Array:
     return total
 
 
+def fractal_of(p: Array, octaves: int) -> Array:
+    """Noise of several octaves around 0 at p [n, 3], one wave of the first per unit."""
+    waves = [(noise(p * 2.1**k + 17.3 * k) - 0.5) * np.float32(0.62**k) for k in range(octaves)]
+    return np.sum(waves, axis=0)
+
+
 def ramp(edge: Array, width: Array | float) -> Array:
     """0 below an edge, 1 above, softened over `width`."""
     return np.clip(edge / np.maximum(width, 1e-6) + 0.5, 0, 1)
@@ -93,6 +99,19 @@ def _cells(q: Points, stretch: float = 1.0) -> tuple[Array, Array, Array, Array]
     along = x[:, 0] / stretch + (0.5 * (j % 2) if stretch != 1 else 0)
     i = np.floor(along)
     return i.astype(np.int32), j.astype(np.int32), along - i, x[:, 1] - j
+
+
+def plain(q: Points) -> Array:
+    """One even colour: nothing to follow."""
+    return q.colours[:, 0]
+
+
+def sky_view(q: Points) -> Array:
+    """What a window shows: brighter towards the top, with something dark and uneven below."""
+    hill = 0.35 * (fractal(q, q.frequency) + 0.5) + 0.25
+    height = q.at[:, 2] * q.frequency
+    above = mix(q.colours[:, 0], q.colours[:, 1], ramp(height - 0.8, 1.0))
+    return mix(q.colours[:, 2] * 0.3, above, ramp(height - hill, np.maximum(0.05, q.footprint * q.frequency)))
 
 
 def blotches(q: Points) -> Array:
@@ -172,4 +191,4 @@ def mosaic(q: Points) -> Array:
 
 
 Pattern = Callable[[Points], Array]
-PATTERNS: tuple[Pattern, ...] = (blotches, wood, planks, bricks, tiles, stripes, collage, mosaic)
+PATTERNS: tuple[Pattern, ...] = (blotches, wood, planks, bricks, tiles, stripes, collage, mosaic, plain, sky_view)

@@ -7,62 +7,26 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from epipole.geometry.motion import se3_exp, se3_inverse, se3_log
 from epipole.types.errors import InputError
 
 from .meshes import Array
-from .scene import Geometry
+from .motions import MOVES, look_at
+from .scene import Scene
 from .spec import Spec
+from .spline import Path, spline
 
 STEPS = 8            # samples of the path between two knots, where its pace is measured
 CLEARANCE = 0.3      # m between the camera and anything
 NEAREST_SEEN = 0.55  # m; nothing in view may come nearer
+LARGEST_CHANGE = 1.5  # of the median depth from one frame to the next
 ATTEMPTS = 50
-SHAKE = np.array([0.02, 0.02, 0.02, 0.035, 0.035, 0.028])  # sd per knot: m along x y z, gaze aside and up, roll (rad)
+MOST_KNOTS = 1 << 17  # of a path that is still too short: the camera hardly moves
 
 
-def look_at(position: Array, target: Array, roll: Array) -> Float64[np.ndarray, "n 4 4"]:
-    """Poses T_world_camera of upright cameras (x right, y down, z forward; world z up), then rolled (radians)."""
-    forward = target - position
-    forward = forward / np.linalg.norm(forward, axis=-1, keepdims=True)
-    right = np.cross(forward, [0.0, 0.0, 1.0])
-    right = right / np.linalg.norm(right, axis=-1, keepdims=True)
-    down = np.cross(forward, right)
-    c, s = np.cos(roll)[:, None], np.sin(roll)[:, None]
-    T = np.tile(np.eye(4), (len(position), 1, 1))
-    T[:, :3] = np.stack([c * right + s * down, c * down - s * right, forward, position], -1)
-    return T
-
-
-def spline(knots: Float64[Tensor, "k 4 4"], u: Float64[Tensor, "n"]) -> Float64[Tensor, "n 4 4"]:
-    """Cumulative cubic B-spline on SE(3) at u in [0, k - 3] (Lovegrove et al. 2013, eq. 4)."""
-    i = u.floor().long().clamp(0, len(knots) - 4)
-    s = (u - i)[:, None]
-    omega = se3_log(se3_inverse(knots[:-1]) @ knots[1:])
-    T = knots[i]
-    basis = ((5 + 3 * s - 3 * s**2 + s**3) / 6, (1 + 3 * s + 3 * s**2 - 2 * s**3) / 6, s**3 / 6)
-    for j, b in enumerate(basis):
-        T = T @ se3_exp(b * omega[i + j])
-    return T
-
-
-def draw_knots(spec: Spec, geometry: Geometry, count: int, attempt: int) -> Float64[Tensor, "k 4 4"]:
-    """Knots of a hand-held walk: the camera sways through its region while its gaze sways over the furniture.
-
-    A larger count continues the same path. In the motion `rotation` the camera's centre stays at the first knot.
-    """
-    rng = spec.random("trajectory", attempt)
-    phase = rng.uniform(0, 2 * np.pi, 6)
-    pace = np.array([0.45, 0.62, 0.35, 0.24, 0.3, 0.4]) * rng.uniform(0.8, 1.2, 6)
-    shake = rng.normal(size=(count, 6)) * SHAKE
-    share = (1 + np.sin(pace * np.arange(count)[:, None] + phase)) / 2
-    position = geometry.walk.at(share[:, :3]) + shake[:, :3]
-    target = geometry.sight.at(share[:, 3:])
-    target[:, [0, 2]] += shake[:, 3:5] * np.linalg.norm(target - position, axis=-1, keepdims=True)
-    if spec.motion == "rotation":
-        target += position[:1] - position  # the gaze turns as it would have on the walk
-        position = np.broadcast_to(position[:1], position.shape)
-    return torch.from_numpy(look_at(position, target, shake[:, 5]))
+def draw_knots(spec: Spec, scene: Scene, motion: str, count: int, attempt: int) -> Float64[Tensor, "k 4 4"]:
+    """Knots of a path; a larger count continues the same path."""
+    position, target, roll = MOVES[motion](spec.random("trajectory", attempt), scene.stage, count)
+    return torch.from_numpy(look_at(position, target, roll))
 
 
 def _view_rays(spec: Spec) -> Array:
@@ -71,50 +35,95 @@ def _view_rays(spec: Spec) -> Array:
     return np.stack([u.ravel(), v.ravel(), np.ones(u.size)], -1) @ np.linalg.inv(spec.intrinsics()).T
 
 
-def displacements(spec: Spec, geometry: Geometry, poses: Array) -> tuple[Array, Array]:
-    """Median movement of the image from every pose to the next one [n-1], px at a width of 160, and the smallest depth
-    in every view [n], both on a coarse grid."""
+def look_around(spec: Spec, scene: Scene, poses: Array) -> tuple[Array, Array, Array]:
+    """Median movement of the image from every pose to the next one [n-1], px at a width of 160, and the smallest and
+    the median depth in every view [n], all on a coarse grid and of what stands still."""
     rays = _view_rays(spec)
     world = np.einsum("nij,rj->nri", poses[:, :3, :3], rays)
     origin = np.broadcast_to(poses[:, None, :3, 3], world.shape)
-    depth = geometry.rays.cast(origin.reshape(-1, 3), world.reshape(-1, 3)).t.reshape(world.shape[:2])
-    points = origin + depth[..., None] * world
-    seen = np.einsum("nji,nrj->nri", poses[1:, :3, :3], points[:-1] - poses[1:, None, :3, 3])  # in the next camera
+    depth = scene.still.rays.cast(origin.reshape(-1, 3), world.reshape(-1, 3)).t.reshape(world.shape[:2])
     with np.errstate(divide="ignore", invalid="ignore"):
+        points = origin + depth[..., None] * world
+        seen = np.einsum("nji,nrj->nri", poses[1:, :3, :3], points[:-1] - poses[1:, None, :3, 3])  # in the next camera
         moved = (seen[..., :2] / seen[..., 2:] - rays[:, :2]) * spec.intrinsics()[0, 0] * 160 / spec.width
-    return np.nanmedian(np.linalg.norm(moved, axis=-1), axis=-1), depth.min(1)
+    length = np.linalg.norm(moved, axis=-1)
+    known = np.isfinite(length).any(-1)
+    length[~known] = 0.0  # nothing but sky
+    far = np.where(np.isfinite(depth), depth, np.finfo(np.float32).max)
+    return np.nanmedian(length, axis=-1), depth.min(1), np.median(far, axis=1)
 
 
-def is_clear(geometry: Geometry, centres: Array) -> bool:
-    """Whether a bundle of rays from every camera centre [n, 3] meets nothing within the clearance."""
+def is_clear(scene: Scene, centres: Array, times: Array | None = None) -> bool:
+    """Whether a bundle of rays from every camera centre [n, 3] meets nothing within the clearance; with times [n], s,
+    also nothing of what moves."""
     k = np.arange(96) + 0.5
     z, a = 1 - 2 * k / len(k), k * np.pi * (1 + 5**0.5)  # a Fibonacci sphere
     bundle = np.stack([np.cos(a) * np.sqrt(1 - z**2), np.sin(a) * np.sqrt(1 - z**2), z], -1)
-    hits = geometry.rays.cast(np.repeat(centres, len(k), 0), np.tile(bundle, (len(centres), 1)))
-    return bool(hits.t.min() > CLEARANCE)
+    hits = scene.still.rays.cast(np.repeat(centres, len(k), 0), np.tile(bundle, (len(centres), 1)))
+    if hits.t.min() <= CLEARANCE:
+        return False
+    if times is None or not scene.motions:
+        return True
+    return all(_clear_of_moving(scene, c, t) for c, t in zip(centres, times, strict=True))
 
 
-def walk(spec: Spec, geometry: Geometry) -> Float64[Tensor, "frames 4 4"]:
-    """Poses T_world_camera of all frames.
+def _clear_of_moving(scene: Scene, centre: Array, time: float) -> bool:
+    """Whether the camera keeps out of the boxes, a clearance larger, of all that moves."""
+    first = scene.first_moving
+    for k, motion in scene.motions.items():
+        own = scene.corners[first:][scene.instance[first:] == k].reshape(-1, 3)
+        T = motion(time)
+        at = T[:3, :3].T @ (centre - T[:3, 3])
+        if ((at > own.min(0) - CLEARANCE) & (at < own.max(0) + CLEARANCE)).all():
+            return False
+    return True
 
-    The path is walked at such a pace that the median displacement between neighbouring frames is `spec.speed`, give or
-    take a third. Raises InputError if no path clear of the furniture is found.
+
+def _wanted(spec: Spec) -> Array:
+    """How far the image shall have moved at every frame [frames], px at a width of 160."""
+    wave = np.sin(np.arange(spec.frames) * 0.13 + spec.random("pace").uniform(0, 2 * np.pi))
+    if spec.histogram:
+        share = 0.5 + np.arcsin(wave) / np.pi  # evenly spread over 0..1
+        steps = np.interp(share, np.linspace(0, 1, len(spec.histogram)), spec.histogram)
+    else:
+        steps = spec.speed * (1 + 0.3 * wave)
+    return np.concatenate([[0.0], np.cumsum(steps[1:])])
+
+
+def _is_followable(spec: Spec, scene: Scene, path: Path) -> bool:
+    """Whether no frame jumps from one distance to another, and nothing that moves comes too near."""
+    poses = path.poses.numpy()
+    _, _, median = look_around(spec, scene, poses)
+    jumps = np.abs(np.diff(np.log(median)))
+    times = np.arange(spec.frames) / spec.fps
+    return not (jumps > np.log(LARGEST_CHANGE)).any() and is_clear(scene, poses[:, :3, 3], times)
+
+
+def walk(spec: Spec, scene: Scene, motion: str) -> Path:
+    """The path of all frames.
+
+    It is walked at such a pace that the median displacement between neighbouring frames is `spec.speed`, give or take
+    a third, or follows `spec.histogram`. Raises InputError if no path clear of the scene is found, or where the family
+    has no place for this motion.
     """
-    pace = 1 + 0.3 * np.sin(np.arange(spec.frames) * 0.13 + spec.random("pace").uniform(0, 2 * np.pi))
-    wanted = np.concatenate([[0.0], np.cumsum(spec.speed * pace[1:])])
+    if motion == "static":
+        path = walk(spec, scene, "handheld")
+        return Path(path.knots, np.repeat(path.frames[:1], spec.frames), spec.fps)
+    wanted = _wanted(spec)
     for attempt in range(ATTEMPTS):
         count = 8 + spec.frames // 8
         while True:  # until the path is long enough
-            knots = draw_knots(spec, geometry, count, attempt)
+            knots = draw_knots(spec, scene, motion, count, attempt)
             u = torch.arange((count - 3) * STEPS + 1, dtype=torch.float64) / STEPS
             poses = spline(knots, u).numpy()
-            moved, nearest = displacements(spec, geometry, poses)
+            moved, nearest, _ = look_around(spec, scene, poses)
             way = np.concatenate([[0.0], np.cumsum(moved)])
-            if way[-1] >= wanted[-1]:
+            if way[-1] >= wanted[-1] or count > MOST_KNOTS:
                 break
             count *= 2
         used = np.searchsorted(way, wanted[-1]) + 1
-        if nearest[:used].min() > NEAREST_SEEN and is_clear(geometry, poses[:used, :3, 3]):
-            frames = spline(knots, torch.from_numpy(np.interp(wanted, way, u.numpy())))
-            return frames[:1].expand(spec.frames, 4, 4).clone() if spec.motion == "static" else frames
+        if way[-1] >= wanted[-1] and nearest[:used].min() > NEAREST_SEEN and is_clear(scene, poses[:used, :3, 3]):
+            path = Path(knots, np.interp(wanted, way, u.numpy()), spec.fps)
+            if _is_followable(spec, scene, path):
+                return path
     raise InputError(f"seed {spec.seed}, scene {spec.scene} leaves the camera no free path; choose another seed")
