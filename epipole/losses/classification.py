@@ -71,5 +71,5 @@ def pointer(
     score = query @ reference.mT / temperature
     right = target[..., None] == classes[:, None]
     possible = right.any(-1)
-    found = score.masked_fill(~right & possible[..., None], -torch.inf).logsumexp(-1)
+    found = score.masked_fill(~right, -torch.inf).logsumexp(-1)
     return torch.where(possible, score.logsumexp(-1) - found, 0), possible

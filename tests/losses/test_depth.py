@@ -107,6 +107,7 @@ def test_what_lies_behind_the_other_camera_is_not_seen_and_has_no_gradient():
     depth = depth.requires_grad_()
     difference, valid = depth_consistency(depth, other, behind, K, K_other)
     assert not valid.any()
+    assert 0 <= difference.min() <= difference.max() < 1
     difference.sum().backward()
     assert torch.isfinite(depth.grad).all()
 

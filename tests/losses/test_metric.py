@@ -127,7 +127,7 @@ def test_perfect_features_cost_nothing_and_no_negative_is_found(generator):
     found = correspondence_contrastive(a, b, here, there, 1.5)
     assert found.positive.max() < 1e-20
     assert not found.mined.any()
-    assert masked_mean(found.negative, found.mined) == 0
+    assert found.negative.max() == masked_mean(found.negative, found.mined) == 0
 
 
 def test_wrong_matches_cost_and_what_looks_most_alike_is_pushed_away(generator):
@@ -144,8 +144,10 @@ def test_wrong_matches_cost_and_what_looks_most_alike_is_pushed_away(generator):
 
 
 def test_the_negative_is_the_nearest_feature_of_the_whole_map(generator):
+    """Of features of any length."""
     _, b, here, there = maps(generator)
-    a = F.normalize(torch.randn(b.shape, generator=generator, dtype=F64), dim=1)
+    a, lengths = (torch.rand(2, k, 9, 12, generator=generator, dtype=F64) for k in (6, 1))
+    b = b * (0.2 + 2 * lengths)
     found = correspondence_contrastive(a, b, here, there, 0.5, 2.0)
     for n in range(2):
         for k in range(5):
@@ -154,8 +156,9 @@ def test_the_negative_is_the_nearest_feature_of_the_whole_map(generator):
             place = divmod(int(distance.argmin()), 12)
             far = (there[n, k] - torch.tensor([place[1], place[0]])).norm() > 0.5
             assert bool(found.mined[n, k]) == bool(far)
-            expected = float((2 - distance.min()).square() / 2) if far else 0
+            expected = float((2 - distance.min()).clamp(min=0).square() / 2) if far else 0
             assert float(found.negative[n, k]) == pytest.approx(expected)
+    assert found.mined.any()
 
 
 def test_the_radius_decides_what_is_a_false_negative(generator):
