@@ -1,4 +1,5 @@
-"""KITTI odometry: a path is a text file of 3x4 camera-to-world matrices, one row-major line a frame."""
+"""KITTI odometry: a path is a text file of 3x4 camera-to-world matrices, one row-major line a frame; a calib.txt has
+lines `P0: ` and 12 numbers, the 3x4 projection of the rectified camera 0 into its pixels."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from ..types.errors import InputError
+from .atomic import replacing
 from .numbers import read_table, write_table
 
 RIGID = 1e-3  # how far R^T R may be from the identity in a file of rounded numbers
@@ -52,3 +54,38 @@ def read_intrinsics(path: str | Path) -> Float64[np.ndarray, "3 3"]:
 def write_intrinsics(path: str | Path, K: Float64[np.ndarray, "3 3"]) -> None:
     """Three lines of three numbers."""
     write_table(path, K)
+
+
+def read_projections(path: str | Path) -> dict[str, Float64[np.ndarray, "3 4"]]:
+    """The matrices P = K [R t] by name, row by row, of the lines whose names begin with P (`P0:` of the odometry and
+    object sets, `P_rect_00:` of the raw ones). P[0, 3] / P[0, 0] of P0 to P3 is minus the camera's place along x, in m.
+
+    Raises InputError where there is none, or one of them is not 12 numbers.
+    """
+    try:
+        lines = Path(path).read_text().splitlines()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not a text file") from error
+    named = [line.partition(":") for line in lines if line.startswith("P")]
+    if not named:
+        raise InputError(f"{path} holds no line `P0: ` with 12 numbers")
+    return {name: _projection(rest, f"{path}, {name}") for name, _, rest in named}
+
+
+def _projection(text: str, where: str) -> Float64[np.ndarray, "3 4"]:
+    try:
+        P = np.array([float(word) for word in text.split()]).reshape(3, 4)
+    except ValueError as error:
+        raise InputError(f"{where} is not a 3x4 matrix") from error
+    if not np.isfinite(P).all() or P[0, 0] <= 0 or P[1, 1] <= 0:
+        raise InputError(f"{where} is not a camera's projection: focal lengths must be above 0, and all numbers finite")
+    return P
+
+
+def write_projections(path: str | Path, projections: dict[str, Float64[np.ndarray, "3 4"]]) -> None:
+    """A line `name: ` and 12 numbers each."""
+    with replacing(path) as part:
+        part.write_text("".join(f"{name}: {' '.join(f'{x:.12e}' for x in P.flatten())}\n"
+                                for name, P in projections.items()))

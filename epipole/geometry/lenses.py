@@ -6,6 +6,7 @@ Every parameter is a tensor that carries gradients and may be batched. Rays have
 sees behind the plane z = 0, where no ray has z = 1.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
@@ -22,9 +23,13 @@ class Camera(Protocol):
     """A NamedTuple of K and the lens' own parameters."""
 
     @property
+    def _fields(self) -> tuple[str, ...]: ...
+
+    @property
     def K(self) -> Float[Tensor, "*b 3 3"]: ...
 
-    def _replace(self, **changes: Any) -> Any: ...
+    @property
+    def _replace(self) -> Callable[..., Any]: ...
 
     def bend(self, points: Float[Tensor, "*b 3 h w"]) -> tuple[Float[Tensor, "*b 2 h w"], Bool[Tensor, "*b 1 h w"]]:
         """Image-plane coordinates, and where the lens sees the point; elsewhere they are finite but meaningless."""

@@ -3,6 +3,7 @@ import pycolmap
 import pytest
 
 from epipole.formats import colmap
+from epipole.formats.calibration import pinhole
 from epipole.types.errors import InputError
 
 NAMES = [f"{i:06d}.png" for i in range(7)]
@@ -10,14 +11,14 @@ NAMES = [f"{i:06d}.png" for i in range(7)]
 
 @pytest.fixture
 def folder(tmp_path, K, poses, cloud):
-    colmap.write_model(tmp_path / "colmap", K, 320, 240, NAMES, poses, cloud[0].astype(np.float64), cloud[1])
+    colmap.write_model(tmp_path / "colmap", pinhole(K, 320, 240), NAMES, poses, cloud[0].astype(np.float64), cloud[1])
     return tmp_path / "colmap"
 
 
 def test_model_comes_back(folder, K, poses, cloud):
     model = colmap.read_model(folder)
-    assert (model.width, model.height, model.names) == (320, 240, NAMES)
-    np.testing.assert_allclose(model.K, K, rtol=1e-12)
+    assert (*model.calibration[1:], model.names) == (320, 240, NAMES)
+    np.testing.assert_allclose(model.calibration.K, K, rtol=1e-12)
     np.testing.assert_allclose(model.T_world_camera, poses, atol=1e-12)
     np.testing.assert_allclose(model.points, cloud[0], rtol=1e-6)
     np.testing.assert_array_equal(model.colors, cloud[1])
@@ -35,7 +36,7 @@ def test_pycolmap_projects_a_point_where_we_do(folder, K, poses, cloud):
 
 
 def test_a_model_of_another_camera_is_refused(folder):
-    (folder / "cameras.txt").write_text("1 OPENCV 320 240 1 1 1 1 0 0 0 0\n")
+    (folder / "cameras.txt").write_text("1 FOV 320 240 1 1 1 1 0\n")
     with pytest.raises(InputError):
         colmap.read_model(folder)
     with pytest.raises(InputError):

@@ -107,8 +107,9 @@ def test_wide_lenses_see_behind_the_camera_plane(name):
     assert seen.all()
     assert known.all()
     assert torch.allclose(back, points, atol=1e-12)
-    assert unproject(torch.ones(1, 1, 1, dtype=torch.float64), CAMERAS[name]._replace(K=intrinsics(1.0, 1.0, 1.9, 0.0)))[
-        1].item() is False  # behind the plane z = 0 no depth tells where the point is
+    sideways = CAMERAS[name]._replace(K=intrinsics(1.0, 1.0, 1.9, 0.0))
+    _, front = unproject(torch.ones(1, 1, 1, dtype=torch.float64), sideways)
+    assert not front  # behind the plane z = 0 no depth tells where the point is
 
 
 @every_camera

@@ -121,7 +121,7 @@ def test_poses_read_back_equal_in_every_format(run, room):
     np.testing.assert_allclose(kitti.read_poses(run / "path_kitti.txt"), path, atol=1e-9)
     for poses in (from_tum, model.T_world_camera, transforms.T_world_camera):
         np.testing.assert_allclose(poses, path, atol=1e-9)
-    for K in (model.K, transforms.K):
+    for K in (model.calibration.K, transforms.calibration.K):
         np.testing.assert_allclose(K, room.K)
     assert model.names == [f"{i:06d}.jpg" for i in range(FRAMES)]
     assert all((run / name).resolve() == file.resolve()

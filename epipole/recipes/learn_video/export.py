@@ -15,6 +15,7 @@ from jaxtyping import Float, Float32, Float64, UInt8
 from ...engine.checkpoint import write_bytes
 from ...formats import colmap, kitti, nerfstudio, npz, ply, png16, tum
 from ...formats.atomic import make_folder
+from ...formats.calibration import pinhole
 from ...sources.findings import Look
 from ...sources.folder import FolderFootage
 from ...sources.footage import Footage, Frame, resized, shown
@@ -175,11 +176,12 @@ def write_models(
     """colmap/ with a part of the cloud, and transforms.json."""
     some = np.unique(np.linspace(0, len(points) - 1, min(MOST_COLMAP_POINTS, len(points))).round().astype(int))
     files = image_files(footage, len(path))
+    camera = pinhole(K, footage.width, footage.height)
     with whole_folder(out / "colmap") as folder:
-        colmap.write_model(folder, K, footage.width, footage.height, [shown(file.name) for file in files], path,
-                           points[some].astype(np.float64), colours[some])  # fmt: skip
+        colmap.write_model(folder, camera, [shown(file.name) for file in files], path, points[some].astype(np.float64),
+                           colours[some])
     names = [shown(os.path.relpath(file, out) if file.is_absolute() else file) for file in files]
-    nerfstudio.write_transforms(out / "transforms.json", K, footage.width, footage.height, names, path, "cloud.ply")
+    nerfstudio.write_transforms(out / "transforms.json", camera, names, path, "cloud.ply")
 
 
 def image_files(footage: Footage, frames: int) -> list[Path]:
