@@ -5,7 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from epipole.geometry.motion import se3, se3_inverse
+from epipole.geometry.epipolar import essential_from_motion, sampson_distance
+from epipole.geometry.motion import move, se3, se3_exp, se3_inverse
 from epipole.geometry.warp import inverse_warp
 from epipole.losses.census import grey, soft_census
 from epipole.losses.photometric import masked_mean
@@ -60,3 +61,32 @@ def test_its_gradient_has_no_share_along_the_common_scale():
     along_depth, along_t = float((depth * by_depth).sum().detach()), float((t * by_t).sum().detach())
     assert abs(along_depth) > 1e-4
     assert along_depth + along_t == pytest.approx(0, abs=1e-9 * abs(along_depth))
+
+
+def test_the_epipolar_error_does_not_know_the_length_of_a_translation_and_leads_to_its_direction(generator):
+    """Matches on the planes z = 1 of a known motion: no error at it, at any length; descent finds the rest of it."""
+    true = torch.tensor([0.3, -0.1, 0.2, 0.05, -0.1, 0.08], dtype=F64)
+    points = torch.rand(40, 3, generator=generator, dtype=F64) * 4 + torch.tensor([-2, -2, 3])
+    moved = move(se3_exp(true), points)
+    first, second = points[:, :2] / points[:, 2:], moved[:, :2] / moved[:, 2:]
+
+    def error(twist: torch.Tensor, length: float = 1.0) -> torch.Tensor:
+        T = se3_exp(twist)
+        E = essential_from_motion(se3(T[:3, :3], length * T[:3, 3]))
+        return sampson_distance(E, first, second)
+
+    assert max(float(error(true, k).abs().max()) for k in (1.0, 100.0)) < 1e-12
+    twist = (true + 0.05).requires_grad_()
+    torch.testing.assert_close(error(twist, 7.0), error(twist))
+    optimiser = torch.optim.LBFGS([twist], max_iter=100, line_search_fn="strong_wolfe", tolerance_grad=1e-12)
+
+    def closure():
+        optimiser.zero_grad()
+        value = 1e4 * error(twist).square().mean()
+        value.backward()
+        return value
+
+    optimiser.step(closure)
+    found, wanted = se3_exp(twist.detach()), se3_exp(true)
+    torch.testing.assert_close(found[:3, :3], wanted[:3, :3], atol=1e-4, rtol=0)
+    assert torch.cosine_similarity(found[:3, 3], wanted[:3, 3], dim=0) > 0.9999
