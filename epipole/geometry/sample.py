@@ -29,7 +29,7 @@ def sample_share(
 def pixels_to_share(height: int, width: int, like: Tensor) -> Float[Tensor, "3 3"]:
     """What makes shares (see `sample_share`) of homogeneous pixels: multiplied to intrinsics, it saves a step."""
     x, y = max(width - 1, 1), max(height - 1, 1)
-    return torch.tensor([[2 / x, 0, -1], [0, 2 / y, -1], [0, 0, 1]]).to(like)
+    return torch.tensor([[2 / x, 0, -1], [0, 2 / y, -1], [0, 0, 1]], dtype=like.dtype, device=like.device)
 
 
 def _look_up(image: Tensor, at: Tensor, mode: str = "bilinear") -> Tensor:

@@ -6,7 +6,8 @@ import torch
 from epipole.geometry.camera import intrinsics, pixel_grid
 from epipole.geometry.motion import move, pose_vector_to_motion, se3, se3_exp
 from epipole.geometry.pyramid import pyramid_level
-from epipole.geometry.warp import inverse_warp, reproject, rigid_flow
+from epipole.geometry.sample import sample
+from epipole.geometry.warp import flow_warp, homography_warp, inverse_warp, reproject, rigid_flow
 
 F64 = torch.float64
 K = intrinsics(20.0, 24.0, 11.5, 7.5)[None]
@@ -103,3 +104,120 @@ def test_pose_vector_is_rotation_about_x_after_y_after_z():
     # z first: x -> y; then x: y -> z
     torch.testing.assert_close(move(T, torch.tensor([[1.0, 0, 0]], dtype=F64)), torch.tensor([[1.0, 2, 4]], dtype=F64))
     torch.testing.assert_close(pose_vector_to_motion(torch.zeros(6, dtype=F64)), EYE[0])
+
+
+def moved(generator: torch.Generator, size: float = 0.05) -> torch.Tensor:
+    return se3_exp(size * torch.randn(1, 6, generator=generator, dtype=F64))
+
+
+def test_reprojection_has_a_second_derivative(generator):
+    depth, xi = depth_map(generator, 3, 4).requires_grad_(), torch.zeros(1, 6, dtype=F64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(lambda d, x: reproject(d, se3_exp(x), K, K)[:2], (depth, xi))
+
+
+def test_reprojection_passes_on_the_gradient_of_pixels_alone_and_of_z_alone(generator):
+    depth, K_s, T = depth_map(generator, 3, 4).requires_grad_(), K.clone().requires_grad_(), moved(generator)
+    for part in (0, 1):
+        assert torch.autograd.gradcheck(lambda d, k, i=part: reproject(d, T, K, k)[i], (depth, K_s))
+
+
+def test_points_on_the_camera_plane_have_finite_gradients():
+    depth = torch.tensor([0.0, -1.0, 1e-3, 1.0, torch.inf], dtype=F64).view(1, 1, 1, 5).requires_grad_()
+    T = EYE.clone().requires_grad_()
+    pixels, z, front = reproject(depth, T, K, K)
+    torch.autograd.backward((pixels[..., :4].sum(), z[..., :4].sum()))
+    assert front.flatten().tolist()[:4] == [False, False, False, True]
+    assert depth.grad[..., :4].isfinite().all()
+
+
+def test_warp_and_its_gradients_equal_the_steps_one_by_one(generator):
+    """inverse_warp goes another way to the same look-up as reproject and sample."""
+    image, weight = torch.rand(2, 3, 16, 24, generator=generator, dtype=F64), torch.rand(2, 3, 12, 20, dtype=F64)
+    depth = (2 + torch.rand(2, 1, 12, 20, generator=generator, dtype=F64)).requires_grad_()
+    T = se3_exp(0.05 * torch.randn(2, 6, generator=generator, dtype=F64)).requires_grad_()
+    K_t, K_s = K.expand(2, 3, 3), intrinsics(18.0, 21.0, 10.0, 8.0).expand(2, 3, 3)
+    pixels, _, front = reproject(depth, T, K_t, K_s)
+    expected, inside = sample(image, pixels)
+    synthetic, valid = inverse_warp(image, depth, T, K_t, K_s)
+    torch.testing.assert_close(synthetic, expected)
+    assert torch.equal(valid, inside & front)
+    for a, b in zip(torch.autograd.grad((synthetic * weight).sum(), (depth, T)),
+                    torch.autograd.grad((expected * weight).sum(), (depth, T)), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_kornia_warps_the_same(generator):
+    kornia = pytest.importorskip("kornia")
+    image, depth, T = torch.rand(1, 3, 16, 24, generator=generator, dtype=F64), depth_map(generator), moved(generator)
+    synthetic, valid = inverse_warp(image, depth, T, K, K)
+    expected = kornia.geometry.depth.warp_frame_depth(image, depth, T, K)
+    assert valid.float().mean() > 0.5
+    torch.testing.assert_close(*(x[valid.expand_as(x)] for x in (synthetic, expected)), atol=1e-6, rtol=0)
+
+
+def test_the_homography_of_a_plane_warps_like_the_plane_s_depth(generator):
+    image, T = torch.rand(1, 3, 16, 24, generator=generator, dtype=F64), moved(generator)
+    normal, distance = torch.tensor([0.1, -0.2, 0.97], dtype=F64), 2.0                       # n X = distance
+    rays = torch.linalg.inv(K[0]) @ torch.cat([pixel_grid(16, 24, K), torch.ones(1, 16, 24, dtype=F64)]).flatten(1)
+    depth = (distance / (normal @ rays)).view(1, 1, 16, 24)
+    H = K @ (T[:, :3, :3] + T[:, :3, 3:] * normal / distance) @ torch.linalg.inv(K)
+    for a, b in zip(homography_warp(image, H, 16, 24), inverse_warp(image, depth, T, K, K), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_opencv_warps_by_a_homography_the_same(generator):
+    cv2 = pytest.importorskip("cv2")
+    image = torch.rand(1, 1, 30, 40, generator=generator)
+    H = torch.tensor([[1.1, 0.05, -2.0], [-0.03, 0.9, 1.5], [1e-3, -5e-4, 1.0]])
+    synthetic, valid = homography_warp(image, H[None], 25, 35)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    expected = torch.from_numpy(cv2.warpPerspective(image[0, 0].numpy(), H.double().numpy(), (35, 25), flags=flags))
+    assert valid.float().mean() > 0.8
+    assert (synthetic[0, 0] - expected)[valid[0, 0]].abs().max() < 0.04  # OpenCV rounds to 1/32 px
+
+
+def test_a_homography_masks_what_lies_behind():
+    H = torch.tensor([[[1.0, 0, 0], [0, 1, 0], [-0.1, 0, 1]]], dtype=F64, requires_grad=True)  # z = 1 - u / 10
+    synthetic, valid = homography_warp(torch.rand(1, 1, 9, 20, dtype=F64), H, 9, 20)
+    assert not valid[..., 10:].any()
+    synthetic.sum().backward()
+    assert H.grad.isfinite().all()
+
+
+def test_gradcheck_of_the_homography_warp():
+    image = pixel_grid(8, 10, K).prod(0)[None, None] / 10  # bilinear look-up is smooth on it
+    H = torch.tensor([[[1.02, 0.01, 0.3], [0.02, 0.97, 0.4], [1e-3, 2e-3, 1.0]]], dtype=F64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda h: homography_warp(image, h, 6, 8)[0], (H,))
+
+
+def test_flow_warp_is_a_look_up_pixel_by_pixel(generator):
+    image = torch.rand(1, 2, 8, 9, generator=generator, dtype=F64)
+    flow = 2 * torch.randn(1, 2, 8, 9, generator=generator, dtype=F64)
+    synthetic, valid = flow_warp(image, flow)
+    for v in range(8):
+        for u in range(9):
+            x, y = u + flow[0, 0, v, u], v + flow[0, 1, v, u]
+            inside = bool(0 <= x <= 8 and 0 <= y <= 7)
+            assert valid[0, 0, v, u] == inside
+            if inside:
+                i, j = min(int(x), 7), min(int(y), 6)
+                a, b = x - i, y - j
+                value = ((1 - b) * ((1 - a) * image[0, :, j, i] + a * image[0, :, j, i + 1])
+                         + b * ((1 - a) * image[0, :, j + 1, i] + a * image[0, :, j + 1, i + 1]))
+                torch.testing.assert_close(synthetic[0, :, v, u], value)
+
+
+def test_rigid_flow_warps_like_depth_and_motion(generator):
+    image, depth, T = torch.rand(1, 3, 16, 24, generator=generator, dtype=F64), depth_map(generator), moved(generator)
+    flow, front = rigid_flow(depth, T, K, K)
+    synthetic, inside = flow_warp(image, flow)
+    expected, valid = inverse_warp(image, depth, T, K, K)
+    torch.testing.assert_close(synthetic, expected)
+    assert torch.equal(inside & front, valid)
+
+
+def test_zero_flow_is_the_identity(generator):
+    image = torch.rand(1, 2, 8, 9, generator=generator, dtype=F64)
+    synthetic, valid = flow_warp(image, torch.zeros(1, 2, 8, 9, dtype=F64))
+    torch.testing.assert_close(synthetic, image)
+    assert valid.all()
