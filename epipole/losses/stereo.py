@@ -4,8 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..geometry.camera import pixel_grid
-from ..geometry.sample import sample
+from ..geometry.warp import flow_warp
 
 Consistency = tuple[Float[Tensor, "b 1 h w"], Bool[Tensor, "b 1 h w"]]
 
@@ -17,7 +16,5 @@ def left_right(left: Float[Tensor, "b 1 h w"], right: Float[Tensor, "b 1 h w"]) 
 
 
 def _across(disparity: Tensor, other: Tensor, sign: int) -> Consistency:
-    grid = pixel_grid(disparity.shape[-2], disparity.shape[-1], disparity)
-    shift = torch.cat([sign * disparity, torch.zeros_like(disparity)], 1)
-    found, inside = sample(other, grid + shift)
+    found, inside = flow_warp(other, torch.cat([sign * disparity, torch.zeros_like(disparity)], 1))
     return (disparity - found).abs(), inside
