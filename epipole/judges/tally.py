@@ -25,6 +25,7 @@ class Tally:
         self.average = average
         self._sum: dict[str, float] = {}
         self._weight: dict[str, float] = {}
+        self._images: dict[str, int] = {}
         self.images = 0
 
     def add(self, errors: Mapping[str, Shaped[np.ndarray, "..."]]) -> None:
@@ -34,8 +35,13 @@ class Tally:
             if not x.size:
                 continue
             mean, weight = float(np.mean(x, dtype=np.float64)), 1 if self.average == "images" else x.size
+            self._images[name] = self.count(name) + 1
             self._sum[name] = self._sum.get(name, 0.0) + weight * mean
             self._weight[name] = self._weight.get(name, 0) + weight
+
+    def count(self, name: str) -> int:
+        """How many images had a pixel of this name."""
+        return self._images.get(name, 0)
 
     def means(self) -> dict[str, float]:
         """The mean of every name that had a pixel."""
