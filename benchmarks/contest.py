@@ -36,8 +36,8 @@ HEADER = "| work | threads | ours | rival | rival's time | ratio | to reach | |\
 
 
 def seconds(contest: Contest, threads: int) -> dict[str, float]:
-    """The best time of ours (under "") and of every rival, measured in turns after one turn to warm up: of the processor
-    for one thread, which other programs on the machine do not lengthen, on the wall for more."""
+    """The best time of ours (under "") and of every rival, measured in turns after one turn to warm up. For one
+    thread it is time of the processor, which other programs on the machine do not lengthen; for more, on the wall."""
     clock = time.process_time if threads == 1 else time.perf_counter
     works = {"": contest.ours} | {r.name: r.run for r in contest.rivals if r.run}
     best = dict.fromkeys(works, float("inf"))
