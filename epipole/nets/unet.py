@@ -8,15 +8,23 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .convolution import BatchNorm
+
+
+def normed(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Module:
+    """Convolution and batch-norm, whose moments follow twenty batches: a short training must not end with old ones."""
+    layer = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+    return nn.Sequential(layer, BatchNorm(outputs, momentum=0.05))
+
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with ELU around a projected shortcut; no normalisation, so that a batch may be one clip."""
+    """Two 3x3 convolutions with ELU around a projected shortcut."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1):
         super().__init__()
-        self.first = nn.Conv2d(inputs, outputs, 3, stride, 1)
-        self.second = nn.Conv2d(outputs, outputs, 3, 1, 1)
-        self.shortcut = nn.Conv2d(inputs, outputs, 1, stride)
+        self.first = normed(inputs, outputs, 3, stride)
+        self.second = normed(outputs, outputs)
+        self.shortcut = normed(inputs, outputs, 1, stride)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d y x"]:
         return F.elu(self.second(F.elu(self.first(x))) + self.shortcut(x))
@@ -25,13 +33,14 @@ class ResidualBlock(nn.Module):
 class UNet(nn.Module):
     """Image (and pixel coordinates, which tell a single camera's floor from its ceiling) to `outputs` maps.
 
-    Level l has widths[l] channels at 1 / 2^(l+1) of the size. The last layer starts small: the first maps are flat.
+    Level l has widths[l] channels at 1 / 2^(l+1) of the size: few where there are many pixels, which cost most. The
+    last layer starts small: the first maps are flat.
     """
 
     def __init__(self, outputs: int, widths: Sequence[int], inputs: int = 3):
         super().__init__()
         inputs += 2
-        self.stem = nn.Conv2d(inputs, widths[0], 5, 2, 2)
+        self.stem = normed(inputs, widths[0], 5, 2)
         levels = list(pairwise(widths))
         self.down = nn.ModuleList(ResidualBlock(a, b, 2) for a, b in levels)
         self.up = nn.ModuleList(ResidualBlock(a + b, a) for a, b in reversed(levels))

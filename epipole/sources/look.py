@@ -33,10 +33,9 @@ REPEAT_CHANGE = 5.0
 """A frame in which no block of 16x16 pixels changes by more gray levels on average than this repeats the last new one.
 Repeats in a re-encoded video stay below 3.7, new frames of a slow handheld camera begin at 10."""
 
-FLOW_LOST, FLOW_WEAK = 0.2, 0.6
+FLOW_LOST, FLOW_WEAK = 0.2, 0.3
 """Shares of flow samples that must pass the forward-backward check. Consecutive frames of ordinary footage have more
-than 0.45, images of different scenes less than 0.05. Below WEAK too little of a key frame is seen to learn depth from:
-a car that drives 2.8 m sees 0.4 of it, half as far 0.6."""
+than 0.45, images of different scenes less than 0.05. Below WEAK a key frame is nearly out of sight."""
 
 SAME_PLACE = 0.25
 """Largest Bhattacharyya distance of gray histograms at which two photos of a folder, which neither flow nor features
@@ -152,13 +151,12 @@ class _Watcher:
     def _consider(self, frame: _Seen, key: _Seen, matches: Correspondence) -> None:
         """Makes `frame`, or a sharper one shortly before it, the next key frame when the picture has moved enough."""
         drift = self._share(matches.displacement)
-        weak = matches.share < FLOW_WEAK and drift > self.step / 4
-        if drift < SHARPER_FROM * self.step and not weak:
+        if drift < SHARPER_FROM * self.step and not (matches.share < FLOW_WEAK and drift > self.step / 4):
             return
-        last = [self._last] if weak and self._last is not None and self._last is not key else []
-        best = max(filter(None, [self._candidate, *last, frame]), key=lambda seen: seen.sharpness)
-        self._candidate = best
-        if drift < self.step and not weak:
+        best = self._candidate
+        if best is None or frame.sharpness > best.sharpness:
+            self._candidate = best = frame
+        if drift < self.step and matches.share >= FLOW_WEAK:
             return
         self._take(best, key)
         if best is not frame:  # a fast camera may be a step further already

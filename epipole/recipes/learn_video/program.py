@@ -29,6 +29,7 @@ from ...sources.video import open_footage
 from ...systems.depth.reprojection import ReprojectionDepth
 from ...types.errors import FootageError, InputError
 from ..judge_run import check_same_clip, judge_run
+from .between import with_frames_between
 from .correspond import FlowStore, KeyImages, chain_pairs
 from .describe import Intrinsics, Result, plain, write_description
 from .everyframe import place_every_frame
@@ -38,7 +39,7 @@ from .moved import moved_by
 from .predict import Predictor
 from .rejoin import scale_drift
 from .selfcheck import check
-from .solve import Solution, network_intrinsics, verdict
+from .solve import Solution, network_intrinsics, network_size, verdict
 from .stages import GAPS, SEEN_ON, Run, correspond, key_images, look_at, matched, refined, solved, stored, teach
 from .wide import rigid_guesses, wide_pairs
 
@@ -80,8 +81,9 @@ def learn_video(
         run = Run(out, progress)
         seen = look_at(run, footage)
         refuse(run, seen, truth)
-        keys = key_images(run, footage, seen)
+        keys = key_images(run, footage, seen.key_frames, network_size(footage.width, footage.height))
         stores, path = path_from_flow(run, footage, seen, keys, given, seed)
+        keys, stores, path = with_frames_between(run, footage, seen, keys, stores, path)
         system, path, lessons = teach(run, keys, stores, path, given is None, minutes, seed, where, steps)
         result, drift = finish(run, footage, seen, keys, stores, path, system, given, where)
         scores, warnings = check(system.to("cpu"), lessons, drift)

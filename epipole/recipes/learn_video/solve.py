@@ -99,6 +99,19 @@ def adjust_some(scene: Scene, edges: Edges, pixels: Tensor, frames: Tensor, **ho
     return bundle_adjust(part, some, pixels, sigma=SIGMA, **how)  # type: ignore[arg-type]
 
 
+def windows(n: int) -> Iterator[Tensor]:
+    """The frames that are adjusted together: all of them, or of long footage runs that overlap."""
+    for first in range(0, max(n - OVERLAP, 1), MOST_FRAMES - OVERLAP):
+        yield torch.arange(first, min(first + MOST_FRAMES, n))
+
+
+def put_back(scene: Scene, part: Scene, frames: Tensor) -> Scene:
+    """The scene with these frames as `part` has them."""
+    T, q = scene.T_camera_world.clone(), scene.inverse_depth.clone()
+    T[frames], q[frames] = part.T_camera_world, part.inverse_depth
+    return Scene(T, q, part.K)
+
+
 def adjust_all(scene: Scene, edges: Edges, pixels: Tensor, free_focal: bool = False, prior: Tensor | None = None,
                prior_weight: float = 0.0) -> Solved:
     """Bundle adjustment of the whole path, in float64 and nearly undamped: nothing else takes out drift of scale.
@@ -106,17 +119,15 @@ def adjust_all(scene: Scene, edges: Edges, pixels: Tensor, free_focal: bool = Fa
     Paths of more than `MOST_FRAMES` are adjusted window by window, each from where the one before it ended: memory
     does not grow with the length. The first window then decides the focal length.
     """
-    n, exact = len(scene.T_camera_world), Scene(*(field.double() for field in scene))
+    exact = Scene(*(field.double() for field in scene))
     seen = edges._replace(observed=edges.observed.double(), weight=edges.weight.double())
-    for first in range(0, max(n - OVERLAP, 1), MOST_FRAMES - OVERLAP):
-        frames = torch.arange(first, min(first + MOST_FRAMES, n))
-        fixed = torch.arange(len(frames)) < (OVERLAP // 2 if first else 1)
-        solved = adjust_some(exact, seen, pixels.double(), frames, fixed=fixed, free_focal=free_focal and not first,
+    for frames in windows(len(scene.T_camera_world)):
+        later = bool(frames[0])
+        fixed = torch.arange(len(frames)) < (OVERLAP // 2 if later else 1)
+        solved = adjust_some(exact, seen, pixels.double(), frames, fixed=fixed, free_focal=free_focal and not later,
                              iterations=15, tolerance=1e-5, damping=1e-8, settle=1, prior_weight=prior_weight,
                              prior=None if prior is None else prior[frames].double())
-        T, q = exact.T_camera_world.clone(), exact.inverse_depth.clone()
-        T[frames], q[frames] = solved.scene.T_camera_world, solved.scene.inverse_depth
-        exact = Scene(T, q, solved.scene.K)
+        exact = put_back(exact, solved.scene, frames)
     return solved._replace(scene=Scene(*(field.float() for field in exact)))
 
 

@@ -24,7 +24,7 @@ from .correspond import FlowStore, KeyImages
 from .matches import homography_guesses, matched_pairs
 from .predict import KeyDepth, Predictor
 from .rejoin import rejoin
-from .solve import Solution, load_solution, network_size, refine, save_solution, solve
+from .solve import Solution, load_solution, refine, save_solution, solve
 from .teach import Lessons
 
 GAPS = (1, 2, 3, 5)        # of chained pairs, in key frames
@@ -111,10 +111,10 @@ def look_at(run: Run, footage: Footage) -> Look:
     return seen
 
 
-def key_images(run: Run, footage: Footage, seen: Look) -> KeyImages:
-    """Key frames at the network's size, read or remembered."""
-    folder, size = run.work / "keys", network_size(footage.width, footage.height)
-    return KeyImages.open(folder) if folder.exists() else KeyImages.write(folder, footage, seen.key_frames, size)
+def key_images(run: Run, footage: Footage, frames: list[int], size: tuple[int, int], name: str = "keys") -> KeyImages:
+    """These frames at the network's size, read or remembered."""
+    folder = run.work / name
+    return KeyImages.open(folder) if folder.exists() else KeyImages.write(folder, footage, frames, size)
 
 
 def correspond(run: Run, name: str, keys: KeyImages, pairs: list[tuple[int, int]], guesses: Any = None,

@@ -32,7 +32,7 @@ from ...types.views import Views
 class Config:
     """Weights of the terms are per pixel of the network's grid; depth has the unit of the path, typically 1."""
 
-    widths: tuple[int, ...] = (32, 48, 64, 96, 128, 160)
+    widths: tuple[int, ...] = (16, 32, 64, 128, 160, 192)
     depth_span: float = 4.0         # log depth stays within this of 0
     triangulated: float = 1.0       # first stage: |log depth - log of triangulated anchors|
     reprojection: float = 1.0       # px
@@ -49,7 +49,7 @@ class Config:
     uncertainty: float = 0.05       # Laplace likelihood of the consistency error
 
 
-PRESETS = {"paper": Config(), "small": Config(widths=(16, 32, 48, 64, 96))}
+PRESETS = {"paper": Config(), "small": Config(widths=(16, 24, 32, 48, 64))}
 
 
 class ReprojectionDepth(System):
