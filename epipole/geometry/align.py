@@ -10,7 +10,8 @@ from .motion import hat, se3
 
 def _moments(source: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Weighted means, centred clouds' cross-covariance (eq. 38) and the source's variance; zero weight gives zeros."""
-    share = (weight / weight.sum(-1, keepdim=True).clamp(min=torch.finfo(weight.dtype).tiny))[..., None]
+    total = weight.sum(-1, keepdim=True)
+    share = (weight / torch.where(total > torch.finfo(weight.dtype).tiny, total, 1))[..., None]
     mean_source, mean_target = (share * source).sum(-2), (share * target).sum(-2)
     x, y = source - mean_source[..., None, :], target - mean_target[..., None, :]
     rounding = (8 * torch.finfo(x.dtype).eps) ** 2 * (mean_source.norm(dim=-1) * mean_target.norm(dim=-1)).detach()
@@ -56,18 +57,25 @@ def procrustes(
 
 
 def umeyama(
-    source: Float[Tensor, "*b n 3"], target: Float[Tensor, "*b n 3"], with_scale: bool = True
+    source: Float[Tensor, "*b n 3"],
+    target: Float[Tensor, "*b n 3"],
+    with_scale: bool = True,
+    weight: Float[Tensor, "*b n"] | None = None,
 ) -> tuple[Float[Tensor, "*b"], Float[Tensor, "*b 3 3"], Float[Tensor, "*b 3"]]:
-    """Scale c, rotation R and translation t that minimise sum_k |c R source_k + t - target_k|^2 (Umeyama 1991).
+    """Scale c, rotation R and translation t that minimise sum_k w_k |c R source_k + t - target_k|^2 (Umeyama 1991),
+    with w >= 0, 1 if not given.
 
-    `with_scale=False` fixes c = 1; so do source points that all coincide.
+    `with_scale=False` fixes c = 1; so do source points that all coincide, and weights that are all zero. A scale is
+    never negative: 0 where no rotation brings the clouds closer than a point does.
     """
-    weight = torch.ones_like(source[..., 0])
+    weight = torch.ones_like(source[..., 0]) if weight is None else weight
+    source, target, weight = (x.float() if x.dtype.itemsize < 4 else x for x in (source, target, weight))
     mean_source, mean_target, covariance, variance = _moments(source, target, weight)
     R = nearest_rotation(covariance)  # eq. 40
     scale = torch.ones_like(variance)
     if with_scale:
-        spread = variance > torch.finfo(variance.dtype).tiny
+        rounding = (8 * torch.finfo(variance.dtype).eps) ** 2 * mean_source.square().sum(-1)
+        spread = variance > rounding + torch.finfo(variance.dtype).tiny
         along = (R * covariance).sum((-2, -1))  # tr(D S)
-        scale = torch.where(spread, along / torch.where(spread, variance, scale), scale)  # eq. 42
+        scale = torch.where(spread, along / torch.where(spread, variance, scale), scale).clamp(min=0)  # eq. 42
     return scale, R, mean_target - scale[..., None] * (R @ mean_source[..., None])[..., 0]  # eq. 41

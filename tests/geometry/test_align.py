@@ -6,7 +6,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from epipole.geometry.align import nearest_rotation, procrustes, umeyama
-from epipole.geometry.motion import angle, se3_exp
+from epipole.geometry.motion import angle, move, se3_exp
 
 F64 = torch.float64
 
@@ -58,33 +58,76 @@ def test_planar_cloud_is_recovered(generator):
     torch.testing.assert_close(procrustes(source, target, torch.ones(30, dtype=F64)), T, atol=1e-10, rtol=0)
 
 
-@pytest.mark.parametrize("degenerate", ["coincident", "collinear", "no weight", "one point"])
-def test_degenerate_clouds_have_finite_values_and_gradients(generator, degenerate):
-    source = torch.randn(12, 3, generator=generator)
-    weight = torch.ones(12)
-    if degenerate == "coincident":
-        source = source[:1].expand(12, 3)
-    if degenerate == "collinear":
-        source = torch.linspace(0, 1, 12)[:, None] * torch.tensor([1.0, 2, 3])
-    if degenerate == "no weight":
-        weight = torch.zeros(12)
-    if degenerate == "one point":
+DEGENERATE = ["coincident", "collinear", "coplanar", "no weight", "one point", "far from the origin", "mirrored",
+              "mirrored plane", "reversed line"]
+
+
+def degenerate_clouds(
+    generator: torch.Generator, kind: str, dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    source, weight = torch.randn(12, 3, generator=generator, dtype=dtype), torch.ones(12, dtype=dtype)
+    if kind in {"coincident", "far from the origin"}:
+        source = source[:1].expand(12, 3) * (1000 if kind == "far from the origin" else 1)
+    if kind in {"collinear", "reversed line"}:
+        source = torch.linspace(0, 1, 12, dtype=dtype)[:, None] * torch.tensor([1.0, 2, 3])
+    if kind in {"coplanar", "mirrored plane"}:
+        source = source * torch.tensor([1.0, 1, 0])
+    if kind == "no weight":
+        weight = torch.zeros_like(weight)
+    if kind == "one point":
         source, weight = source[:1], weight[:1]
-    source = source.clone().requires_grad_()
-    target = (source.detach() + 0.5).requires_grad_()
-    weight.requires_grad_()
+    flip = {"mirrored": [1.0, 1, -1], "mirrored plane": [-1.0, 1, 1], "reversed line": [-1.0, -1, -1]}.get(kind)
+    target = source * torch.tensor(flip or [1.0, 1, 1]) + 0.5
+    return source.clone(), target, weight
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", DEGENERATE)
+def test_degenerate_clouds_have_finite_values_and_gradients(generator, kind, dtype):
+    source, target, weight = (x.requires_grad_() for x in degenerate_clouds(generator, kind, dtype))
     T = procrustes(source, target, weight)
-    T.square().sum().backward()
-    assert angle(T[:3, :3].detach()) < 1e-3  # the tie goes to the identity
-    for x in (T, source.grad, target.grad, weight.grad):
+    scale, R, t = umeyama(source, target, weight=weight)
+    (T.square().sum() + scale + (R * torch.arange(9).view(3, 3)).sum() + t.sum()).backward()
+    torch.testing.assert_close(torch.linalg.det(R), torch.ones((), dtype=dtype), atol=1e-4, rtol=0)
+    if "mirror" not in kind and kind != "reversed line":
+        assert angle(T[:3, :3].detach()) < 1e-3  # the tie goes to the identity
+        torch.testing.assert_close(scale, torch.ones((), dtype=dtype), atol=1e-5, rtol=0)
+    for x in (T, scale, t, source.grad, target.grad, weight.grad):
         assert torch.isfinite(x).all()
+
+
+@pytest.mark.parametrize("kind", ["coplanar", "mirrored plane", "reversed line", "mirrored"])
+def test_degenerate_clouds_are_still_brought_together(generator, kind):
+    """A plane or a line has a rotation onto its mirror image; a body has none, and keeps a residual."""
+    source, target, weight = degenerate_clouds(generator, kind, F64)
+    T = procrustes(source, target, weight)
+    residual = (source @ T[:3, :3].T + T[:3, 3] - target).norm(dim=-1).max()
+    assert (residual < 1e-6) == (kind != "mirrored")
+
+
+def test_alignment_turns_with_the_clouds_and_does_not_see_their_order(generator):
+    source, target = cloud(generator, 20), cloud(generator, 20)
+    weight = torch.rand(20, generator=generator, dtype=F64)
+    A, B = se3_exp(torch.randn(2, 6, generator=generator, dtype=F64))
+    order = torch.randperm(20, generator=generator)
+    moved = procrustes(move(A, source)[order], move(B, target)[order], weight[order])
+    torch.testing.assert_close(moved, B @ procrustes(source, target, weight) @ torch.linalg.inv(A))
+
+
+def test_weights_of_a_similarity_count_like_copies(generator):
+    source, target = cloud(generator, 6), cloud(generator, 6)
+    copies = torch.tensor([1, 2, 0, 3, 1, 1])
+    weighted = umeyama(source, target, weight=copies.double())
+    copied = umeyama(source.repeat_interleave(copies, 0), target.repeat_interleave(copies, 0))
+    for x, y in zip(weighted, copied, strict=True):
+        torch.testing.assert_close(x, y)
 
 
 def test_gradcheck(generator):
     source, target = cloud(generator, 2, 6).requires_grad_(), cloud(generator, 2, 6).requires_grad_()
     weight = (torch.rand(2, 6, generator=generator, dtype=F64) + 0.1).requires_grad_()
     assert torch.autograd.gradcheck(procrustes, (source, target, weight))
-    assert torch.autograd.gradcheck(umeyama, (source, target))
+    assert torch.autograd.gradcheck(lambda x, y, w: umeyama(x, y, True, w), (source, target, weight))
 
 
 def test_gradient_where_the_derivative_of_the_svd_is_infinite():

@@ -8,6 +8,7 @@ import torch
 from epipole.geometry import icp as module
 from epipole.geometry.icp import icp, nearest
 from epipole.geometry.motion import angle, move, se3, so3_exp
+from epipole.geometry.robust import tukey
 
 F64 = torch.float64
 
@@ -122,6 +123,24 @@ def test_gradcheck_with_frozen_correspondences(generator):
     a = box(generator, 12).requires_grad_()
     b = (a.detach() + 0.05 * torch.randn(12, 3, generator=generator, dtype=F64)).requires_grad_()
     assert torch.autograd.gradcheck(lambda x, y: icp(x, y)[:2], (a, b))
+
+
+def test_a_kernel_ignores_what_the_other_cloud_does_not_have(generator):
+    a = box(generator, 500)
+    shift = torch.tensor([0.05, 0, 0], dtype=F64)
+    b = (a + shift)[a[:, 0] > 0.4]
+    plain, robust = icp(a, b, 30), icp(a, b, 30, kernel=lambda r: tukey(r, 0.1))
+    assert (robust.T_target_source[:3, 3] - shift).norm() < 1e-6 < (plain.T_target_source[:3, 3] - shift).norm()
+
+
+def test_out_of_reach_is_unmatched(generator):
+    a = box(generator, 100)
+    shift = torch.tensor([0.05, 0, 0], dtype=F64)
+    b = torch.cat([(a + shift)[5:], a[:5] + 50])
+    found = icp(a, b, 20, reach=0.3)
+    assert (found.residual[~found.matched] == 0).all()
+    assert found.matched[5:].all()
+    torch.testing.assert_close(icp(a, b + 100, reach=0.3).T_target_source, torch.eye(4, dtype=F64))
 
 
 def test_no_iteration_is_refused(generator):
