@@ -51,9 +51,10 @@ def _judge(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--truth", type=Path, metavar="FOLDER", required=True,
                      help="plain folder: images, and as far as known intrinsics.txt, poses.txt, depth/ or "
                           "sparse_depth.npz")
-    sub.add_argument("--scaling", choices=("median", "global", "none"), default="median",
-                     help="of depth: every image by its median, all images alike, or none (default: median)")
-    sub.add_argument("--crop", choices=("none", "garg", "eigen"), default="none",
+    sub.add_argument("--scaling", choices=("median", "global", "none", "least_squares", "affine", "affine_inverse"),
+                     default="median", help="of depth: every image by its median, all images alike, none, or every "
+                     "image by least squares (affine: with a shift, too) (default: median)")
+    sub.add_argument("--crop", choices=("none", "garg", "eigen", "nyu"), default="none",
                      help="part of the image whose depth counts (default: none, all of it)")
     sub.add_argument("--cap", type=positive, default=float("inf"), metavar="M",
                      help="true depth from here on does not count (default: none)")

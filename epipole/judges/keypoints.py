@@ -144,11 +144,13 @@ def _homography(frame: KeypointFrame, protocol: KeypointProtocol) -> dict[str, f
 
 
 def _strongest(frame: KeypointFrame, most: int) -> KeypointFrame:
-    return KeypointFrame(*(points[:most] for points in frame[:4]), *frame[4:])
+    return frame._replace(first=frame.first[:most], second=frame.second[:most],
+                          first_descriptors=frame.first_descriptors[:most],
+                          second_descriptors=frame.second_descriptors[:most])
 
 
 def _inside(points: Float64[np.ndarray, "n 2"], size: tuple[int, int]) -> Bool[np.ndarray, "n"]:
-    return ((points >= -0.5) & (points <= np.array(size) - 0.5)).all(1)
+    return np.all((points >= -0.5) & (points <= np.array(size) - 0.5), axis=1)
 
 
 def _distances(a: Float64[np.ndarray, "n d"], b: Float64[np.ndarray, "m d"]) -> Float64[np.ndarray, "n m"]:

@@ -14,7 +14,8 @@ from .run_folder import RunFolder
 
 SCORE_NAMES = {
     "abs_rel": "Depth error, relative", "sq_rel": "Depth error, squared relative", "rmse": "Depth error, RMS",
-    "rmse_log": "Depth error, RMS of log", "delta_1": "Depth within 25 %", "delta_2": "Depth within 56 %",
+    "rmse_log": "Depth error, RMS of log", "log10": "Depth error, log10",
+    "silog": "Depth error, scale-invariant", "delta_1": "Depth within 25 %", "delta_2": "Depth within 56 %",
     "delta_3": "Depth within 95 %", "scale_spread": "Scale spread between frames", "ate": "Path error (ATE)",
     "t_rel": "Drift in translation", "r_rel": "Drift in rotation", "focal_error": "Focal length error",
     "wall_s": "Time", "peak_memory_mb": "Peak memory",
