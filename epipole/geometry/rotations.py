@@ -14,7 +14,6 @@ from .align import nearest_rotation
 from .motion import so3_exp, so3_left_jacobian_inverse, so3_log
 
 SWEEPS = 100      # of the averages, at most
-REACH = 0.1       # radians that a Newton step goes at most: longer ones come of a cost that is flat
 CORNER = 1e-3     # radians below which the geodesic median takes a distance for squared: what a rotation may be off by
 Pull = Callable[[Tensor], tuple[Tensor, Tensor]]  # weight of a squared angle, and its derivative
 
@@ -106,6 +105,4 @@ def _newton(mean: Tensor, R: Tensor, share: Tensor, pull: Pull) -> Tensor:
         terms = (force[..., None, None] * torch.eye(3).to(r) + outer) @ so3_left_jacobian_inverse(r)
         H = (share[..., None, None] * terms).sum(-3)
         H = H + torch.finfo(r.dtype).eps * torch.eye(3).to(r)  # opposite or unweighted rotations leave H open
-    step = torch.linalg.solve(H, slope[..., None])[..., 0]
-    length = step.detach().norm(dim=-1, keepdim=True)
-    return mean @ so3_exp(step * (REACH / length.clamp(min=REACH)))
+    return mean @ so3_exp(torch.linalg.solve(H, slope[..., None])[..., 0])

@@ -168,6 +168,21 @@ def test_beyond_the_fold_of_a_barrel_lens_nothing_is_seen():
     assert rays(pixels, camera)[1].flatten().tolist() == [True, True, False, False]
 
 
+def at_angles(*angles: float) -> torch.Tensor:
+    angle = torch.tensor(angles, dtype=torch.float64)
+    return torch.stack([angle.sin(), 0 * angle, angle.cos()])[:, None]
+
+
+def test_beyond_the_fold_of_a_fisheye_nothing_is_seen():
+    camera = Fisheye(K, *scalars(-1, 0.2, 0, 0))  # turns back at 0.618; at 1.64 it grows again, on the wrong side
+    assert project(at_angles(0.4, 0.61, 0.63, 1.64), camera)[1].flatten().tolist() == [True, True, False, False]
+
+
+def test_beyond_the_fold_of_a_unified_camera_nothing_is_seen():
+    camera = Unified(K, *scalars(0.63))  # cos(angle) = -0.37 / 0.63 is where rays begin to come back
+    assert project(at_angles(2.0, 2.19, 2.21, 2.5), camera)[1].flatten().tolist() == [True, True, False, False]
+
+
 @pytest.mark.parametrize(("name", "coefficients"), [("barrel", BARREL), ("pincushion", PINCUSHION)])
 def test_brown_conrady_agrees_with_opencv(name, coefficients, generator):
     points = some_points(generator)
