@@ -89,8 +89,7 @@ class _Reprojection(torch.autograd.Function):
     def forward(ctx: Any, depth: Tensor, A: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, y, z = (ray.mul_(depth).add_(c[:, k, None, None]) for k, ray in enumerate(_rays(A, depth)))
         front = z > NEAR
-        over = torch.where(front, z, 1).reciprocal_()
-        pixels = torch.stack([x, y], 1).mul_(over[:, None])
+        pixels = torch.stack([x, y], 1).div_(z.clamp(min=NEAR)[:, None])
         ctx.save_for_backward(depth, A, pixels, z, front)
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(front)
@@ -100,12 +99,12 @@ class _Reprojection(torch.autograd.Function):
     def backward(ctx: Any, by_pixels: Tensor | None, by_z: Tensor | None, _: None) -> tuple[Tensor, Tensor, Tensor]:
         depth, A, pixels, z, front = ctx.saved_tensors
         by_pixels = torch.zeros_like(pixels) if by_pixels is None else by_pixels
-        over = torch.where(front, z, 1).reciprocal()
+        over = z.clamp(min=NEAR).reciprocal_()
         gx, gy = by_pixels[:, 0] * over, by_pixels[:, 1] * over
-        gz = torch.where(front, -torch.addcmul(gx * pixels[:, 0], gy, pixels[:, 1]), 0)
-        g = (gx, gy, gz if by_z is None else gz + by_z)
-        rays = _rays(A, depth)
-        by_depth = torch.addcmul(torch.addcmul(rays[0] * g[0], rays[1], g[1]), rays[2], g[2])
+        gz = (gx * pixels[:, 0]).addcmul_(gy, pixels[:, 1]).neg_().mul_(front)
+        g = (gx, gy, gz if by_z is None else gz.add_(by_z))
+        x, y, z = _rays(A, depth)
+        by_depth = x.mul_(g[0]).addcmul_(y, g[1]).addcmul_(z, g[2])
         return by_depth, torch.stack([_moments(k * depth) for k in g], 1), torch.stack([k.sum((1, 2)) for k in g], 1)
 
 
@@ -123,5 +122,5 @@ def _rays(A: Float[Tensor, "b 3 3"], like: Float[Tensor, "b h w"]) -> list[Float
 def _moments(x: Float[Tensor, "b h w"]) -> Float[Tensor, "b 3"]:
     """Sums of x u, x v and x over the pixels."""
     u, v = _axes(x)
-    by_row = x @ torch.stack([u, torch.ones_like(u)], 1)
-    return torch.stack([by_row[..., 0].sum(1), by_row[..., 1] @ v, by_row[..., 1].sum(1)], 1)
+    down = x.sum(2)
+    return torch.stack([x.sum(1) @ u, down @ v, down.sum(1)], 1)
