@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1] / "epipole"
 FILES = sorted(ROOT.rglob("*.py"))
 
 LIBRARY = {"geometry", "types", "formats", "nets", "losses", "judges", "sources", "engine", "systems", "pipelines",
-           "recipes"}
+           "methods", "recipes"}
 MAY_IMPORT = {
     "geometry": set(),
     "types": set(),
@@ -23,7 +23,9 @@ MAY_IMPORT = {
     "engine": {"types", "formats"},
     "systems": {"types", "geometry", "nets", "losses", "engine"},
     "pipelines": {"types", "geometry", "losses"},
-    "recipes": {"types", "geometry", "formats", "losses", "judges", "sources", "engine", "systems", "pipelines"},
+    "methods": {"types", "geometry", "losses"},
+    "recipes": {"types", "geometry", "formats", "losses", "judges", "sources", "engine", "systems", "pipelines",
+                "methods"},
     "viewer": {"types", "geometry", "formats", "judges"},
 }
 TOP = LIBRARY | {"viewer", "api", "options", "cli"}  # what the top floor, files right in epipole/, may import

@@ -89,7 +89,6 @@ class Matches(Prediction):
 class Fundamental(Prediction):
     F: Float[Tensor, "*B 3 3"]                    # x1^T F x0 = 0 for pixels x0 of view 0, x1 of view 1; any scale
     inlier: Bool[Tensor, "*B M"]                  # which of the matches agree
-    cost: Float[Tensor, "*B"]                     # by the method's own score; inf where nothing was found
 
 
 class Essential(Prediction):
@@ -101,4 +100,3 @@ class Essential(Prediction):
 class Homography(Prediction):
     H: Float[Tensor, "*B 3 3"]                    # x1 ~ H x0 for pixels x0 of view 0, x1 of view 1; any scale
     inlier: Bool[Tensor, "*B M"]
-    cost: Float[Tensor, "*B"]

@@ -33,4 +33,6 @@ class Views(Batch):
     disparity: Float[Tensor, "*B N 1 H W"]       # px >= 0, left u minus right u of a rectified pair: f baseline / z
     disparity_valid: Bool[Tensor, "*B N 1 H W"]  # where the other camera of the pair sees the same point
     baseline: Float[Tensor, "*B N"]              # m, from the left camera of a rectified pair to the right one
+    matches: Float[Tensor, "*B M 4"]             # px, x y of a point in view 0 and x y in view 1
+    matches_valid: Bool[Tensor, "*B M"]          # which rows hold a match; the others fill the batch
     distortion: Float[Tensor, "*B N 5"]          # k1 k2 p1 p2 k3 (Brown 1966)
