@@ -12,13 +12,31 @@ NORMAL, DISTANCE = torch.tensor([0.15, -0.2, 1.0]), 3.0  # the plane NORMAL . X 
 
 def plane_clip(scenes: int = 2, views: int = 3, height: int = 64, width: int = 96) -> Views:
     """Scenes differ in texture and motion; the texture is smooth, so that bilinear look-up is nearly exact."""
-    index = torch.arange(scenes)[:, None]
     twist = torch.tensor([0.12, 0.02, 0.05, 0.01, -0.015, 0.008]) * torch.arange(views)[None, :, None]
-    T_world_camera = se3_exp(twist * (1 + 0.3 * index[..., None]))
+    return plane_views(se3_exp(twist * (1 + 0.3 * torch.arange(scenes)[:, None, None])), height, width)
+
+
+def plane_pair(scenes: int = 2, height: int = 64, width: int = 96) -> Views:
+    """Rectified pairs, left then right, 0.2 apart; scenes differ in texture and in where the cameras stand."""
+    twist = torch.tensor([0.12, 0.02, 0.05, 0.01, -0.015, 0.008]) * torch.arange(scenes)[:, None]
+    right = torch.eye(4)
+    right[0, 3] = baseline = 0.2
+    left = se3_exp(twist)
+    views = plane_views(torch.stack([left, left @ right], 1), height, width)
+    disparity = views.K[..., :1, :1, None] * baseline / views.depth
+    sees = torch.tensor([1, -1])[:, None, None] * disparity[:, :, 0]
+    partner = torch.arange(width) - sees[:, :, None]
+    return Views(**views.fields(), disparity=disparity, disparity_valid=(partner >= 0) & (partner <= width - 1),
+                 baseline=torch.full((scenes, 2), baseline))
+
+
+def plane_views(T_world_camera: Tensor, height: int, width: int) -> Views:
+    """What cameras at these poses [b n 4 4] see."""
+    scenes, views = T_world_camera.shape[:2]
     K = torch.tensor([[0.8 * width, 0, (width - 1) / 2], [0, 0.8 * width, (height - 1) / 2], [0, 0, 1]])
     K = K.expand(scenes, views, 3, 3).clone()
     depth = plane_depth(T_world_camera, K, height, width)
-    image = texture(transform(T_world_camera, unproject(depth, K)), index)
+    image = texture(transform(T_world_camera, unproject(depth, K)), torch.arange(scenes)[:, None])
     next_view = torch.arange(1, views + 1) % views
     T_next_this = se3_inverse(T_world_camera[:, next_view]) @ T_world_camera
     target, front = project(transform(T_next_this, unproject(depth, K)), K[:, next_view])

@@ -17,7 +17,7 @@ from epipole.systems import SYSTEMS, config_class, load, presets
 from epipole.types.errors import InputError, MissingField
 from epipole.types.predictions import Prediction
 from epipole.types.views import Views
-from tests.scene import plane_clip
+from tests.scene import plane_clip, plane_pair
 
 each = pytest.mark.parametrize("name", SYSTEMS)
 
@@ -25,6 +25,11 @@ each = pytest.mark.parametrize("name", SYSTEMS)
 def make(name: str, seed: int = 0) -> System:
     torch.manual_seed(seed)
     return load(name)(presets(name)["small"])
+
+
+def scenes_for(system: System, **size: int) -> Views:
+    """A clip, or a rectified pair for a system that learns from those."""
+    return (plane_pair if system.needs & {"baseline", "disparity"} else plane_clip)(**size)
 
 
 def terms(system: System, views: Views) -> dict[str, Tensor]:
@@ -53,9 +58,21 @@ def test_the_scene_agrees_with_itself():
         assert ((seen - views.image[:, n]).abs() * inside).max() < 0.01
 
 
+def test_the_pair_agrees_with_itself():
+    views = plane_pair()
+    for n, sign in ((0, -1), (1, 1)):
+        flow = torch.cat([sign * views.disparity[:, n], torch.zeros_like(views.disparity[:, n])], 1)
+        torch.testing.assert_close(flow, views.flow[:, n], atol=1e-4, rtol=0)
+        seen, inside = sample(views.image[:, 1 - n], pixel_grid(64, 96, flow) + flow)
+        assert inside[views.disparity_valid[:, n]].all()
+        assert inside.float().mean() > 0.7
+        assert ((seen - views.image[:, n]).abs() * inside).max() < 0.01
+
+
 @each
 def test_loss_terms_are_finite_scalars(name):
-    for term in terms(make(name), plane_clip()).values():
+    system = make(name)
+    for term in terms(system, scenes_for(system)).values():
         assert term.ndim == 0
         assert torch.isfinite(term)
 
@@ -63,7 +80,7 @@ def test_loss_terms_are_finite_scalars(name):
 @each
 def test_a_gradient_reaches_every_weight(name):
     system = make(name)
-    torch.stack(list(terms(system, plane_clip()).values())).sum().backward()
+    torch.stack(list(terms(system, scenes_for(system)).values())).sum().backward()
     dead = [n for n, p in system.named_parameters() if p.grad is None or not p.grad.any()]
     assert dead == []
     assert all(torch.isfinite(p.grad).all() for p in system.parameters())
@@ -71,7 +88,8 @@ def test_a_gradient_reaches_every_weight(name):
 
 @each
 def test_learns_one_batch_by_heart(name):
-    system, views, totals = make(name), plane_clip(height=32, width=48), []
+    system, totals = make(name), []
+    views = scenes_for(system, height=32, width=48)
     fit(system, lambda _: views, Train(steps=20, learning_rate=2e-3, device="cpu"),
         on_step=lambda step, batch, terms: totals.append(float(sum(terms.values()))))
     assert max(totals[-3:]) < 0.5 * totals[0]
@@ -80,7 +98,7 @@ def test_learns_one_batch_by_heart(name):
 @each
 def test_predicts_from_what_it_reads_alone(name):
     system = make(name).eval()
-    prediction = system(plane_clip().keep(system.reads))
+    prediction = system(scenes_for(system).keep(system.reads))
     assert isinstance(prediction, Prediction)
     assert prediction.fields()
     assert all(torch.isfinite(x).all() for x in prediction.fields().values())
@@ -88,7 +106,8 @@ def test_predicts_from_what_it_reads_alone(name):
 
 @each
 def test_does_not_read_beyond_its_needs(name):
-    system, views = make(name), plane_clip()
+    system = make(name)
+    views = scenes_for(system)
     given = views.keep(system.needs)
     terms(system, given)
     assert given.fields().keys() == system.needs
@@ -99,7 +118,8 @@ def test_does_not_read_beyond_its_needs(name):
 
 @each
 def test_leaves_its_batch_as_it_was(name):
-    system, views = make(name), plane_clip()
+    system = make(name)
+    views = scenes_for(system)
     before = {k: v.clone() for k, v in views.fields().items()}
     terms(system, views)
     predict(system, views)
@@ -108,7 +128,8 @@ def test_leaves_its_batch_as_it_was(name):
 
 @each
 def test_saves_and_loads_to_equal_predictions(name, tmp_path):
-    system, views = make(name), plane_clip()
+    system = make(name)
+    views = scenes_for(system)
     fit(system, lambda _: views, Train(steps=2, device="cpu"))
     save_model(tmp_path / "model.safetensors", name, presets(name)["small"], system)
     back = load_model(tmp_path / "model.safetensors")
@@ -125,7 +146,8 @@ def test_same_seed_same_weights(name):
 
 @each
 def test_bf16_and_channels_last_do_not_change_predictions(name):
-    system, views = make(name), plane_clip()
+    system = make(name)
+    views = scenes_for(system)
     fit(system, lambda _: views, Train(steps=5, device="cpu"))
     expected = predict(system, views)
     channels_last(system)
@@ -136,7 +158,8 @@ def test_bf16_and_channels_last_do_not_change_predictions(name):
 
 @each
 def test_a_prediction_does_not_depend_on_its_neighbours_in_the_batch(name):
-    system, views = make(name), plane_clip()
+    system = make(name)
+    views = scenes_for(system)
     fit(system, lambda _: views, Train(steps=2, device="cpu"))
     together = predict(system, views)
     alone = predict(system, views.map(lambda x: x[:1]))
@@ -145,7 +168,8 @@ def test_a_prediction_does_not_depend_on_its_neighbours_in_the_batch(name):
 
 @each
 def test_refuses_wrong_shapes_in_words(name):
-    system, views = make(name), plane_clip()
+    system = make(name)
+    views = scenes_for(system)
     fields = views.keep(system.needs).fields()
     with pytest.raises((TypeError, InputError)):  # grey and alpha
         system.loss(Views(**fields | {"image": views.image[:, :, [0, 0, 1, 2]]}))

@@ -1,0 +1,21 @@
+"""Rectified stereo pairs among the views."""
+
+from torch import Tensor
+
+from .errors import InputError
+from .views import Views
+
+
+def rectified_pair(views: Views, who: str) -> tuple[Tensor, Tensor]:
+    """The left and the right colour images [b 3 h w] of rectified pairs: view 0 is left, view 1 right, and a baseline
+    says that they are a pair at all; two frames of a clip have none.
+
+    Raises InputError for anything else, in the name of the system `who`; MissingField without a baseline.
+    """
+    image, shape = views.image, list(views.image.shape)
+    if len(shape) != 5 or shape[1:3] != [2, 3]:
+        raise InputError(f"{who} learns from rectified pairs [scenes, 2, 3, height, width], left then right, "
+                         f"not from images {shape}")
+    if not (views.baseline > 0).all():
+        raise InputError(f"{who} learns from rectified pairs, left then right: give baselines above 0")
+    return image[:, 0], image[:, 1]
