@@ -40,13 +40,13 @@ ALWAYS = ("wall_s", "peak_memory_mb")
 def run(case: Case, data: Path, out: Path, minutes: float, seed: int) -> dict[str, dict]:
     """Scores of one run, learned if need be, by name."""
     folder = out / f"{case.name.replace(' ', '_').replace(',', '')}_{minutes:g}_{seed}"
-    command = [sys.executable, "-m", "epipole.cli", "learn", str(data / case.clip), "-o", str(folder), "--minutes",
+    command = [sys.executable, "-m", "epipole", "learn", str(data / case.clip), "-o", str(folder), "--minutes",
                f"{minutes:g}", "--seed", str(seed), "--truth", str(data / case.truth)]
     if case.intrinsics:
         command += ["--intrinsics", str(data / case.intrinsics)]
     if not (folder / "report.html").exists():
         subprocess.run(command, check=True)
-    judged = subprocess.run([sys.executable, "-m", "epipole.cli", "judge", str(folder), "--truth",
+    judged = subprocess.run([sys.executable, "-m", "epipole", "judge", str(folder), "--truth",
                              str(data / case.truth), "--json"], check=True, capture_output=True, text=True)
     return {score["name"]: score for score in json.loads(judged.stdout)}
 

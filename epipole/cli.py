@@ -159,6 +159,3 @@ ACTIONS = {
     "learn": _learn, "inspect": _inspect, "judge": _judge, "show": _show, "train": _train, "list": _list,
     "demo": _demo, "world": _world,
 }
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -26,7 +26,7 @@ HEAVY = {"torch", "numpy", "cv2", "av", "scipy", "gtsam", "matplotlib", "plotly"
 
 
 def started(*arguments: str | bytes, **options) -> subprocess.Popen:
-    command = [sys.executable, "-m", "epipole.cli", *arguments]
+    command = [sys.executable, "-m", "epipole", *arguments]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
 

@@ -159,7 +159,7 @@ def prepared(out: Path, learned: epipole.Run, steps: int) -> Path:
 
 def test_ctrl_c_while_learning_is_one_sentence_and_130(learned, room, tmp_path):
     out = prepared(tmp_path / "run", learned, 10**6)
-    command = [sys.executable, "-m", "epipole.cli", "learn", room, "-o", out, "--steps", "1000000",
+    command = [sys.executable, "-m", "epipole", "learn", room, "-o", out, "--steps", "1000000",
                "--intrinsics", room / "intrinsics.txt", "--device", "cpu"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:

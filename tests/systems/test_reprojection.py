@@ -49,7 +49,7 @@ def system(**changes: object) -> ReprojectionDepth:
 
 def terms(views: Views, depth: Tensor, **changes: object) -> dict[str, Tensor]:
     """The loss of this depth (all terms)."""
-    return system(**changes).objective(views, Depth(depth=depth, log_variance=torch.zeros_like(depth)), 1.0)
+    return system(**changes).objective(views, Depth(depth=depth, log_variance=torch.zeros_like(depth)))
 
 
 def test_the_pair_is_fit_to_judge_by():
@@ -108,7 +108,7 @@ def test_every_pixel_alone_is_led_to_its_true_depth():
         optimiser.param_groups[0]["lr"] = 0.03 * (1 - step / 150)
         optimiser.zero_grad()
         predicted = Depth(depth=log_depth.exp(), log_variance=torch.zeros_like(log_depth))
-        losses = model.objective(views, predicted, 0.0)
+        losses = model.objective(views, predicted)
         (losses["reprojection"] + losses["consistency"]).backward()
         optimiser.step()
     apart = (log_depth.detach() - views.depth.log()).abs()[views.flow_valid]
@@ -173,7 +173,7 @@ def test_unknown_depth_may_be_anything():
     depth = torch.where(known, views.depth, torch.nan)
     wild = Views(**views.fields() | {"depth": depth, "depth_valid": known})
     free = (1.1 * views.depth).requires_grad_()
-    term = terms(wild, free)["triangulated"]
+    term = terms(wild, free, triangulated=1.0)["triangulated"]
     term.backward()
     assert float(term.detach()) == pytest.approx(torch.tensor(1.1).log().item(), rel=1e-4)
     assert torch.isfinite(free.grad).all()
@@ -188,7 +188,7 @@ def test_log_variance_is_best_where_it_is_the_size_of_the_error():
     costs = {}
     for b in (0.05, 0.1, 0.18, 0.3, 0.6):
         log_variance = torch.full_like(depth, 2 * torch.tensor(b).log().item())
-        costs[b] = float(system().objective(views, Depth(depth=depth, log_variance=log_variance), 0.0)["uncertainty"])
+        costs[b] = float(system().objective(views, Depth(depth=depth, log_variance=log_variance))["uncertainty"])
     assert min(costs, key=costs.__getitem__) == 0.18
 
 
@@ -200,16 +200,15 @@ def test_the_error_is_not_made_smaller_by_saying_it_is_certain():
 
 def pull_of_uncertainty(views: Views) -> Tensor | None:
     depth, log_variance = (1.1 * views.depth).requires_grad_(), torch.zeros_like(views.depth).requires_grad_()
-    system().objective(views, Depth(depth=depth, log_variance=log_variance), 0.0)["uncertainty"].backward()
+    system().objective(views, Depth(depth=depth, log_variance=log_variance))["uncertainty"].backward()
     assert log_variance.grad is not None
     assert log_variance.grad.any()
     return depth.grad
 
 
-def test_the_second_stage_leaves_the_anchors_out():
+def test_anchors_can_be_left_out():
     views = pair()
-    model = system()
-    assert set(model.loss(views)) - set(model.later_loss(views)) == {"triangulated"}
+    assert set(system().loss(views)) - set(system(triangulated=0.0).loss(views)) == {"triangulated"}
 
 
 def test_the_icp_term_is_there_on_request_and_sees_misalignment():
@@ -274,9 +273,9 @@ def blind(views: Views) -> Views:
 def learned(views: Views, steps: int) -> Depth:
     """What a network says of the pair after these steps on it alone, without having seen depth."""
     torch.manual_seed(0)
-    model = ReprojectionDepth(PRESETS["small"])
+    model = ReprojectionDepth(replace(PRESETS["small"], triangulated=0.0))
     how = Train(steps=steps, learning_rate=2e-3, warmup=20, final=0.02, weight_decay=1e-2, device="cpu")
-    fit(model, lambda _: blind(views), how, model.later_loss)
+    fit(model, lambda _: blind(views), how)
     with torch.no_grad():
         return model(views)
 

@@ -33,7 +33,7 @@ FIRST_SHARE = 0.2          # of the steps, before the path is put together again
 AHEAD, PER_FRAME = 15.0, 0.08  # seconds that come after learning: placing, writing, showing and judging every frame
 LEAST_LEARNING = 0.3       # share of the budget that is learning, whatever the rest takes
 KEEP_EVERY = 5.0           # seconds of a phase that a kill may leave uncounted
-HOW = Train(learning_rate=2e-3, warmup=50, weight_decay=1e-2, clip=1.0, bf16=True, channels_last=True)
+HOW = Train(learning_rate=8e-4, warmup=50, weight_decay=1e-2, clip=1.0, bf16=True, channels_last=True)
 
 
 @dataclass
@@ -175,8 +175,7 @@ def teach(
     how = replace(HOW, seed=seed, device=str(device))
     lessons = Lessons(keys, stores, path, seed)
     first = decided_once(run.work / "first-steps.json", lambda: first_steps(run, system, lessons, how, minutes, steps))
-    first_part = replace(how, steps=first["steps"], final=0.3)
-    learn_stage(run, "learn 1", system, lessons, first_part, system.loss)
+    learn_stage(run, "learn 1", system, lessons, replace(how, steps=first["steps"]))
 
     def again(name: str, before: Solution) -> Solution:
         depth_of = Predictor(system, device).of_key_frames(keys)
@@ -186,11 +185,11 @@ def teach(
     lessons = Lessons(keys, stores, path, seed + 1)
     second = decided_once(run.work / "second-steps.json",
                           lambda: second_steps(run, lessons, first["steps"], minutes, steps))
-    learn_stage(run, "learn 2", system, lessons, replace(how, steps=second["steps"], final=0.02), system.later_loss)
+    learn_stage(run, "learn 2", system, lessons, replace(how, steps=second["steps"], final=0.02))
     return system, again("path-4.safetensors", path), lessons
 
 
-def learn_stage(run: Run, name: str, system: ReprojectionDepth, lessons: Lessons, how: Train, loss: Any) -> None:
+def learn_stage(run: Run, name: str, system: ReprojectionDepth, lessons: Lessons, how: Train) -> None:
     """One call of fit; what it has learned is kept, so that a finished stage is not begun again."""
     learned, going = run.work / f"{name}.safetensors", run.work / f"{name}-going"
     if learned.exists():
@@ -198,7 +197,7 @@ def learn_stage(run: Run, name: str, system: ReprojectionDepth, lessons: Lessons
     else:
         with run.phase(name, steps=how.steps) as tell:
             log = Log(run.out / "log.jsonl", name, run.progress)
-            fit(system, lessons, how, loss, log, going, on_step=lambda step, *_: tell(step))
+            fit(system, lessons, how, None, log, going, on_step=lambda step, *_: tell(step))
             write_tensors(learned, system.state_dict(), {})
     going.unlink(missing_ok=True)
 

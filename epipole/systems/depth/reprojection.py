@@ -34,7 +34,7 @@ class Config:
 
     widths: tuple[int, ...] = (16, 32, 64, 128, 160, 192)
     depth_span: float = 4.0         # log depth stays within this of 0
-    triangulated: float = 1.0       # first stage: |log depth - log of triangulated anchors|
+    triangulated: float = 4.0       # |log depth - log of triangulated anchors|: many views agree on them
     reprojection: float = 1.0       # px
     soft: float = 0.3               # px; below it the reprojection error counts squared (Charbonnier)
     parallax: float = 4.0           # px per unit of log depth; where a pixel moves by more, its error counts less
@@ -78,14 +78,10 @@ class ReprojectionDepth(System):
         return Depth(depth=log_depth.clamp(-span, span).exp(), log_variance=2 * log_scale.clamp(-6, 2))
 
     def loss(self, views: Views) -> dict[str, Tensor]:
-        """The first stage's loss: triangulated anchors lead where reprojection alone sees no slope."""
-        return self.objective(views, self(views), self.config.triangulated)
+        """The terms of `objective` for the depth that the network predicts."""
+        return self.objective(views, self(views))
 
-    def later_loss(self, views: Views) -> dict[str, Tensor]:
-        """The second stage's: anchors are noisier than what the network then knows."""
-        return self.objective(views, self(views), 0.0)
-
-    def objective(self, views: Views, predicted: Depth, triangulated: float) -> dict[str, Tensor]:
+    def objective(self, views: Views, predicted: Depth) -> dict[str, Tensor]:
         """The loss for given depth. Each view is a target a; the next one (the last one's: the first) its source b."""
         c = self.config
         image, K, depth = (x.flatten(0, 1) for x in (views.image, views.K, predicted.depth))
@@ -119,8 +115,8 @@ class ReprojectionDepth(System):
 
         if c.icp:
             terms["icp"] = c.icp * self.alignment(unproject(depth, K), T_b_a, unproject(depth, K)[other], rigid)
-        if triangulated:
-            terms["triangulated"] = triangulated * self.distance_to_anchors(views, depth)
+        if c.triangulated:
+            terms["triangulated"] = c.triangulated * self.distance_to_anchors(views, depth)
         return terms
 
     def distance_to_anchors(self, views: Views, depth: Float[Tensor, "b 1 h w"]) -> Float[Tensor, ""]:
