@@ -116,7 +116,7 @@ def trainer(fast: bool, seed: int = 0) -> Callable[[Tensor, Tensor], float]:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        return float(loss)
+        return loss.item()
 
     return step
 
