@@ -109,7 +109,8 @@ class _Reprojection(torch.autograd.Function):
 
 
 def _axes(like: Float[Tensor, "b h w"]) -> tuple[Float[Tensor, "w"], Float[Tensor, "h"]]:
-    return tuple(torch.arange(n, dtype=like.dtype, device=like.device) for n in (like.shape[2], like.shape[1]))
+    u, v = (torch.arange(n, dtype=like.dtype, device=like.device) for n in (like.shape[2], like.shape[1]))
+    return u, v
 
 
 def _rays(A: Float[Tensor, "b 3 3"], like: Float[Tensor, "b h w"]) -> list[Float[Tensor, "b h w"]]:
