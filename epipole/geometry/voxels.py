@@ -84,8 +84,8 @@ def traverse(
     Woo 1987); everything in grid coordinates. The search has no gradient, `enter` and `leave` neither."""
     steps = list(_walk(origin, direction, shape, most))
     if not steps:
-        return Crossing(origin.new_zeros(len(origin), 0, 3, dtype=torch.long), *(origin.new_zeros(2, len(origin), 0)),
-                        origin.new_zeros(len(origin), 0, dtype=torch.bool))
+        none = origin.new_zeros(len(origin), 0)
+        return Crossing(none.new_zeros(len(origin), 0, 3, dtype=torch.long), none, none, none.bool())
     return Crossing(*(torch.stack(column, 1) for column in zip(*steps, strict=True)))
 
 
