@@ -28,7 +28,7 @@ class Tree(NamedTuple):
     place: Int[Tensor, "slots"]                     # 8 * leaf + lane -> place on the curve; 0 of an empty lane
     leaves: Float[Tensor, "leaves 3 8"]             # an empty lane repeats the leaf's first point
     full: Float[Tensor, "leaves 3 8"]               # an empty lane is infinite, and so is one more leaf at the end
-    boxes: tuple[Float[Tensor, "nodes 6"], ...]     # highest and negated lowest corner; leaves first, <= FAN at the top
+    boxes: tuple[Float[Tensor, "6 nodes"], ...]     # highest and negated lowest corner; leaves first, <= FAN at the top
     held: tuple[Int[Tensor, "nodes"], ...]          # points in each
 
 
@@ -86,7 +86,8 @@ def bound(runs: Float[Tensor, "r 3 8"], among: Tree, k: int) -> Float[Tensor, "r
     rank = torch.searchsorted(among.curve, _morton(runs[..., RUN // 2], *among.cube))
     first = (rank - width // 2).clamp(0, len(among.points) - width)
     beside = among.points[first[:, None] + torch.arange(width, device=rank.device)]
-    return _least(_squares(runs, beside.mT[:, None]), k)[0][..., -1].amax(-1)
+    square = _squares(runs, beside.mT[:, None])
+    return (square.amin(-1) if k == 1 else square.kthvalue(k, -1).values).amax(-1)
 
 
 def search(
@@ -123,15 +124,16 @@ def _slots(points: Tensor) -> Tensor:
 
 def _boxes(leaves: Tensor) -> tuple[Tensor, ...]:
     """Highest and negated lowest corners of 1, 4, 16 … leaves."""
-    boxes = [torch.cat([leaves.amax(-1), -leaves.amin(-1)], -1)]
-    while len(boxes[-1]) > FAN:
+    boxes = [torch.cat([leaves.amax(-1).T, -leaves.amin(-1).T])]
+    while boxes[-1].shape[-1] > FAN:
         boxes.append(_groups(boxes[-1]))
     return tuple(boxes)
 
 
-def _groups(rows: Tensor) -> Tensor:
-    """The greatest of every FAN rows."""
-    return torch.cat([rows, rows[-1:].expand(-len(rows) % FAN, *rows.shape[1:])]).unflatten(0, (-1, FAN)).amax(1)
+def _groups(columns: Tensor) -> Tensor:
+    """The greatest of every FAN columns."""
+    rest = columns[..., -1:].expand(*columns.shape[:-1], -columns.shape[-1] % FAN)
+    return torch.cat([columns, rest], -1).unflatten(-1, (-1, FAN)).amax(-1)
 
 
 def _descend(queries: tuple[Tensor, ...], among: Tree, k: int, limit: Tensor) -> tuple[Tensor, Tensor]:
@@ -139,22 +141,22 @@ def _descend(queries: tuple[Tensor, ...], among: Tree, k: int, limit: Tensor) ->
     limits = [limit]
     for _ in queries[1:]:
         limits.append(_groups(limits[-1]))
-    limit = limits[-1]
-    run = torch.arange(len(queries[-1]), device=limit.device).repeat_interleave(len(among.boxes[-1]))
-    node = torch.arange(len(among.boxes[-1]), device=limit.device).repeat(len(queries[-1]))
-    for level in range(max(len(queries), len(among.boxes)) - 1, -1, -1):
-        if level < len(queries) - 1:
-            run, node = _children(run, node, len(queries[level]))
-            limit = torch.minimum(limit.repeat_interleave(FAN)[:len(limits[level])], limits[level])
-        if level < len(among.boxes) - 1:
-            node, run = _children(node, run, len(among.boxes[level]))
-        a, b = queries[min(level, len(queries) - 1)], min(level, len(among.boxes) - 1)
-        near, far = _gaps(a, among.boxes[b], run, node)
-        enough = among.held[b][node] >= k
+    i, j, limit = len(queries) - 1, len(among.boxes) - 1, limits[-1]
+    run = torch.arange(queries[i].shape[-1], device=limit.device).repeat_interleave(among.boxes[j].shape[-1])
+    node = torch.arange(among.boxes[j].shape[-1], device=limit.device).repeat(queries[i].shape[-1])
+    while True:
+        near, far = _gaps(queries[i], among.boxes[j], run, node)
+        enough = among.held[j][node] >= k
         limit = limit.scatter_reduce(0, run, torch.where(enough, far, torch.inf), "amin")
         kept = (near <= SLACK * limit[run]).nonzero()[:, 0]
         run, node = run[kept], node[kept]
-    return run, node
+        if i == j == 0:
+            return run, node
+        if i:
+            i, (run, node) = i - 1, _children(run, node, queries[i - 1].shape[-1])
+            limit = torch.minimum(limit.repeat_interleave(FAN)[:len(limits[i])], limits[i])
+        if j:
+            j, (node, run) = j - 1, _children(node, run, among.boxes[j - 1].shape[-1])
 
 
 def _children(parent: Tensor, other: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -169,10 +171,10 @@ def _children(parent: Tensor, other: Tensor, count: int) -> tuple[Tensor, Tensor
 
 def _gaps(a: Tensor, b: Tensor, i: Tensor, j: Tensor) -> tuple[Tensor, Tensor]:
     """Least and greatest squared distance between boxes a_i and b_j."""
-    reach = a.index_select(0, i).add_(b.roll(3, -1).index_select(0, j))  # a's high - b's low, b's high - a's low
-    near = torch.minimum(reach[:, :3], reach[:, 3:]).clamp_(max=0)
-    far = torch.maximum(reach[:, :3], reach[:, 3:])
-    return near.square_().sum(-1), far.square_().sum(-1)
+    reach = a.index_select(1, i).add_(b.roll(3, 0).index_select(1, j))  # a's high - b's low, b's high - a's low
+    near = torch.minimum(reach[:3], reach[3:]).clamp_(max=0).square_()
+    far = torch.maximum(reach[:3], reach[3:]).square_()
+    return near[0] + near[1] + near[2], far[0] + far[1] + far[2]
 
 
 def _closest(runs: Tensor, among: Tree, k: int, run: Tensor, leaf: Tensor) -> tuple[Tensor, Tensor]:
@@ -183,7 +185,7 @@ def _closest(runs: Tensor, among: Tree, k: int, run: Tensor, leaf: Tensor) -> tu
     order = count.argsort(descending=True)  # runs with about as many leaves share a rectangle
     slots, squares, done = [], [], 0
     while done < len(order):
-        width = max(int(count[order[done]]), -(-k // RUN))
+        width = max(int(count[order[done]]), k)
         rows = order[done:done + max(1, HELD // (width * RUN * RUN))]
         column = torch.arange(width, device=leaf.device)
         candidate = leaf[torch.where(column < count[rows, None], start[rows, None] + column, len(leaf) - 1)]
@@ -203,11 +205,21 @@ def _squares(runs: Tensor, leaves: Tensor) -> Tensor:
 
 
 def _least(square: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k least of the last axis, and where; in its own way for one and two, which is several times as fast."""
+    """The k least of the last axis, and where. One and two are looked for in the one and two best leaves alone, which
+    is several times as fast."""
     if k > 2:
         return square.topk(k, -1, largest=False)
+    leaf = _two(square.unflatten(-1, (-1, RUN)).amin(-1), k)[1]
+    inside = square.unflatten(-1, (-1, RUN)).gather(-2, leaf[..., None].expand(*leaf.shape, RUN)).flatten(-2)
+    least, at = _two(inside, k)
+    return least, leaf.gather(-1, at // RUN) * RUN + at % RUN
+
+
+def _two(square: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The least, or for k = 2 the two least, and where; two different places also where most are infinite."""
     least, at = square.min(-1, keepdim=True)
     if k == 1:
         return least, at
-    second, beside = square.scatter(-1, at, torch.inf).min(-1, keepdim=True)
-    return torch.cat([least, second], -1), torch.cat([at, beside], -1)
+    rest = square.clamp(max=torch.finfo(square.dtype).max).scatter_(-1, at, torch.inf)
+    at = torch.cat([at, rest.argmin(-1, keepdim=True)], -1)
+    return square.gather(-1, at), at

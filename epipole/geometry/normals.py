@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from .neighbours import Tree, inverse, neighbours, tree
+from .neighbours import Tree, bound, inverse, search, tree
 
 
 def normals(points: Float[Tensor, "m 3"], k: int = 10) -> Float[Tensor, "m 3"]:
@@ -17,14 +17,14 @@ def normals(points: Float[Tensor, "m 3"], k: int = 10) -> Float[Tensor, "m 3"]:
 
 def tree_normals(cloud: Tree, k: int = 10) -> Float[Tensor, "m 3"]:
     """`normals` of the points in a tree, in the order in which they were given to it."""
-    if min(k, len(cloud.points)) < 3:
-        raise ValueError(f"a normal needs three points or more, not {min(k, len(cloud.points))}")
+    k = min(k, len(cloud.points))
+    if k < 3:
+        raise ValueError(f"a normal needs three points or more, not {k}")
     with torch.no_grad():
-        index, _ = neighbours(cloud.points, cloud, min(k, len(cloud.points)))
-        back = inverse(cloud.order)
-        near = (cloud.points[back[index]] - cloud.points[:, None]).double()
+        place, _ = search(cloud.leaves, cloud, k, bound(cloud.leaves, cloud, k))
+        near = (cloud.points[place.flatten(0, 1)[cloud.slot]] - cloud.points[:, None]).double()
         near = near - near.mean(1, keepdim=True)
-        return least_axis(near.mT @ near).to(cloud.points)[back]
+        return least_axis(near.mT @ near).to(cloud.points)[inverse(cloud.order)]
 
 
 def map_normals(
