@@ -1,16 +1,19 @@
 """The table of the README: the main job on real footage with known truth, several seeds each.
 
-    python benchmarks/learn.py DATA --minutes 10 --seeds 0 1 2 --out runs/benchmark
+    python benchmarks/learn.py DATA --minutes 10 --seeds 0 1 2 --jobs 2 --out runs/benchmark
 
 DATA holds 7scenes_redkitchen, videos, kitti_odom_03 and fox as plain folders. Runs that are there are not repeated.
+`--jobs` runs go on side by side, each with its share of the cores.
 """
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,15 +40,15 @@ CASES = (
 ALWAYS = ("wall_s", "peak_memory_mb")
 
 
-def run(case: Case, data: Path, out: Path, minutes: float, seed: int) -> dict[str, dict]:
-    """Scores of one run, learned if need be, by name."""
+def run(case: Case, data: Path, out: Path, minutes: float, seed: int, threads: int) -> dict[str, dict]:
+    """Scores of one run, learned if need be with so many threads, by name."""
     folder = out / f"{case.name.replace(' ', '_').replace(',', '')}_{minutes:g}_{seed}"
     command = [sys.executable, "-m", "epipole", "learn", str(data / case.clip), "-o", str(folder), "--minutes",
                f"{minutes:g}", "--seed", str(seed), "--truth", str(data / case.truth)]
     if case.intrinsics:
         command += ["--intrinsics", str(data / case.intrinsics)]
     if not (folder / "report.html").exists():
-        subprocess.run(command, check=True)
+        subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": str(threads)})
     judged = subprocess.run([sys.executable, "-m", "epipole", "judge", str(folder), "--truth",
                              str(data / case.truth), "--json"], check=True, capture_output=True, text=True)
     return {score["name"]: score for score in json.loads(judged.stdout)}
@@ -68,15 +71,20 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--only", default="", help="cases whose name contains this")
     parser.add_argument("--out", type=Path, default=Path("runs/benchmark"))
     options = parser.parse_args()
-    print(f"{platform.processor() or platform.machine()}, --minutes {options.minutes:g}, seeds {options.seeds}\n")
-    print("| footage | scores: median (range) | wall s, peak MB |\n|---|---|---|")
-    for case in (c for c in CASES if options.only in c.name):
-        runs = [run(case, options.data, options.out, options.minutes, seed) for seed in options.seeds]
-        costs = "; ".join(cell(runs, name) for name in ALWAYS)
-        print(f"| {case.name} | {'; '.join(cell(runs, name) for name in case.scores)} | {costs} |", flush=True)
+    threads = max(1, (os.cpu_count() or 1) // options.jobs)
+    print(f"{platform.processor() or platform.machine()}, {threads} threads a run, --minutes {options.minutes:g}, "
+          f"seeds {options.seeds}\n\n| footage | scores: median (range) | wall s, peak MB |\n|---|---|---|", flush=True)
+    with ThreadPoolExecutor(options.jobs) as pool:
+        cases = [(case, [pool.submit(run, case, options.data, options.out, options.minutes, seed, threads)
+                         for seed in options.seeds]) for case in CASES if options.only in case.name]
+        for case, waiting in cases:
+            runs = [each.result() for each in waiting]
+            costs = "; ".join(cell(runs, name) for name in ALWAYS)
+            print(f"| {case.name} | {'; '.join(cell(runs, name) for name in case.scores)} | {costs} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -106,7 +106,8 @@ def test_the_model_is_the_one_whose_depth_is_in_the_files(learned):
     from epipole.recipes.learn_video.correspond import KeyImages
     from epipole.recipes.learn_video.predict import Predictor
 
-    keys, factor = KeyImages.open(learned.folder / "work" / "keys"), learned.about["depth"]["model_factor"]
+    work, factor = learned.folder / "work", learned.about["depth"]["model_factor"]
+    keys = KeyImages.open(work / "dense" if (work / "dense").exists() else work / "keys")
     assert learned.about["key_frames"] == keys.key_frames.tolist()
     predicted = Predictor(system, factor=factor)(keys.colour[[1]]).depth[0]
     np.testing.assert_allclose(learned.depth[int(keys.key_frames[1])], predicted, rtol=2e-2)
@@ -128,7 +129,7 @@ def test_the_focal_length_is_found_where_nobody_gives_it(room, tmp_path):
     assert scores["ate_percent"] < 4
 
 
-MARKS = ("work/.keys.part", "work/.chain.part", "work/chain", "work/learn 1-going", "work/learn 1-going",
+MARKS = ("work/.keys.part", "work/.chain.part", "work/chain", "work/path-2.safetensors", "work/learn 1-going",
          "work/path-3.safetensors", "work/learn 2-going", "work/learn 2-going", "work/path-4.safetensors",
          "work/.preview.part", "depth.npz", "cloud.ply")  # fmt: skip
 
@@ -148,9 +149,9 @@ def test_killed_at_any_stage_the_same_command_ends_the_same(learned, room):
 
 def prepared(out: Path, learned: epipole.Run, steps: int) -> Path:
     """A run of so many steps of which all that comes before learning is done."""
-    for name in ("keys", "chain", "matched", "wide"):
+    for name in ("keys", "chain", "matched", "wide", "dense", "between"):
         shutil.copytree(learned.folder / "work" / name, out / "work" / name)
-    for name in ("look.json", "path-1.safetensors", "path-2.safetensors"):
+    for name in ("look.json", "path-1.safetensors", "path-2.safetensors", "path-dense.safetensors"):
         shutil.copy(learned.folder / "work" / name, out / "work" / name)
     decided = json.loads((learned.folder / "work" / "arguments.json").read_text())
     (out / "work" / "arguments.json").write_text(json.dumps(decided | {"steps": steps}))

@@ -96,7 +96,7 @@ class ReprojectionDepth(System):
         square = (pixels - grid - flow).square().sum(1, keepdim=True)
         missed = charbonnier(square, c.soft)
         rigid = seen & front & (square.detach() < c.moving**2)
-        gain = c.parallax / (sensitivity(cloud, T_b_a, K[other]).detach().square() + c.parallax**2).sqrt()
+        gain = c.parallax / (sensitivity(cloud.detach(), T_b_a, K[other]).square() + c.parallax**2).sqrt()
         terms = {"reprojection": c.reprojection * masked_mean((gain * missed).clamp(max=c.farthest), seen & front)}
 
         depth_b, inside = sample(depth[other], grid + flow)
@@ -144,7 +144,8 @@ def sensitivity(
     error in pixels is one of log depth; unweighted, a road close by drowns what is far."""
     z, t = cloud[:, 2:].clamp(min=1e-3), T_b_a[:, :3, 3, None, None]
     focal = torch.stack([K[:, 0, 0], K[:, 1, 1]], 1)[..., None, None]
-    return (focal * (t[:, 2:] * cloud[:, :2] / z - t[:, :2]) / z).norm(dim=1, keepdim=True)
+    moved = focal * (t[:, 2:] * cloud[:, :2] / z - t[:, :2]) / z
+    return moved.square().sum(1, keepdim=True).sqrt()  # not norm(dim=1): ten times slower across channels
 
 
 def following(b: int, n: int) -> Int[Tensor, "{b*n}"]:
