@@ -20,6 +20,8 @@ SYSTEMS = {
     "reprojection": "depth.reprojection:ReprojectionDepth",
     "sfmlearner": "depth.sfmlearner:SfmLearner",
     "vid2depth": "depth.vid2depth:Vid2Depth",
+    "flownets": "flow.flownet:FlowNetS",
+    "flownetc": "flow.flownet:FlowNetC",
 }
 
 

@@ -1,4 +1,4 @@
-"""Rectified stereo pairs among the views."""
+"""Pairs among the views: rectified stereo pairs, and each view with the next."""
 
 from torch import Tensor
 
@@ -19,3 +19,14 @@ def rectified_pair(views: Views, who: str) -> tuple[Tensor, Tensor]:
     if not (views.baseline > 0).all():
         raise InputError(f"{who} learns from rectified pairs, left then right: give baselines above 0")
     return image[:, 0], image[:, 1]
+
+
+def next_views(views: Views, who: str) -> tuple[Tensor, Tensor]:
+    """Every view and the view that its flow leads to [scenes * views 3 h w]: the next one, from the last the first.
+
+    Raises InputError, in the name of the system `who`, for anything but colour images in scenes.
+    """
+    image = views.image
+    if image.ndim != 5 or image.shape[2] != 3:
+        raise InputError(f"{who} reads colour images [scenes, views, 3, height, width], not {list(image.shape)}")
+    return image.flatten(0, 1), image.roll(-1, 1).flatten(0, 1)

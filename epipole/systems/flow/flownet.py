@@ -1,0 +1,91 @@
+"""Optical flow learned from pairs with known flow (Dosovitskiy et al., ICCV 2015)."""
+
+from dataclasses import dataclass
+from functools import partial
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from ...engine.system import System
+from ...geometry.costvolume import correlation_2d
+from ...losses.flow import block_mean
+from ...nets import flownet
+from ...nets.flownet import full_size, padded
+from ...types.pairs import next_views
+from ...types.predictions import Flow
+from ...types.views import Views
+
+
+@dataclass(frozen=True)
+class Config:
+    """The paper's numbers; those that only the authors' code or its PyTorch port tells are marked [code]."""
+
+    width: float = 1.0              # share of the paper's channels
+    reach: int = 20                 # of the correlation: displacements up to this at 1/8 of the size, px ...
+    stride: int = 2                 # ... in steps of this
+    unit: float = 20.0              # px of flow for 1 of the network's output [code]
+    weights: tuple[float, ...] = (0.005, 0.01, 0.02, 0.08, 0.32)  # of 1/4, 1/8, 1/16, 1/32, 1/64 [code]
+    grey: float = 0.43              # taken from images in [0, 1], about their mean
+
+
+PRESETS = {
+    "paper": Config(),
+    "small": Config(width=0.25, reach=8),  # 2.4 M weights each
+}
+
+
+class FlowNetS(System):
+    """One network sees both images on one channel axis; flow at five scales, the end-point error of each counts.
+
+    Every view's flow leads to the next view, the last one's to the first. Images are padded to multiples of 64.
+    """
+
+    paper = "https://arxiv.org/abs/1504.06852"
+    needs = frozenset({"image", "flow", "flow_valid"})
+    reads = frozenset({"image"})
+
+    def __init__(self, config: Config = PRESETS["paper"]):
+        super().__init__()
+        self.config = config
+        self.net = self.network()
+
+    def network(self) -> nn.Module:
+        return flownet.FlowNetS(self.config.width)
+
+    def forward(self, views: Views) -> Flow:
+        """Flow in pixels of every view: that of a quarter of the size, enlarged bilinearly.
+
+        Raises InputError for images that are not [scenes, views, 3, height, width].
+        """
+        flow = self.config.unit * full_size(self.pyramid(views)[0], *views.image.shape[-2:])
+        return Flow(flow=flow.unflatten(0, views.image.shape[:2]))
+
+    def pyramid(self, views: Views) -> list[Float[Tensor, "b 2 _ _"]]:
+        """Flow in `unit` pixels of every view [scenes * views] at 1/4 .. 1/64 of the padded size."""
+        first, second = next_views(views, type(self).__name__)
+        return [f.float() for f in self.net(padded(first) - self.config.grey, padded(second) - self.config.grey)]
+
+    def loss(self, views: Views) -> dict[str, Tensor]:
+        """Weighted end-point errors of the five scales, epe_4 .. epe_64."""
+        return self.objective(self.pyramid(views), views.flow.flatten(0, 1), views.flow_valid.flatten(0, 1))
+
+    def objective(
+        self, pyramid: list[Float[Tensor, "b 2 _ _"]], flow: Float[Tensor, "b 2 h w"], valid: Bool[Tensor, "b 1 h w"]
+    ) -> dict[str, Tensor]:
+        """sum over scales of w_s / b sum over pixels |f_s - f / unit|, f averaged down where it is known."""
+        terms = {}
+        for s, (w_s, f_s) in enumerate(zip(self.config.weights, pyramid, strict=True), 2):
+            f, known = block_mean(flow / self.config.unit, valid, 2**s)
+            h, w = f.shape[-2:]
+            error = (f_s[..., :h, :w] - f).norm(dim=1, keepdim=True)
+            terms[f"epe_{2**s}"] = w_s * (error * known).sum() / len(flow)
+        return terms
+
+
+class FlowNetC(FlowNetS):
+    """Each image's features by shared weights, their correlation over a square of displacements, then as FlowNetS."""
+
+    def network(self) -> nn.Module:
+        reach, stride = self.config.reach, self.config.stride
+        side = 2 * (reach // stride) + 1
+        return flownet.FlowNetC(partial(correlation_2d, reach=reach, stride=stride), side**2, self.config.width)

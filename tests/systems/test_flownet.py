@@ -1,0 +1,130 @@
+"""FlowNetS and FlowNetC: the tests that a fake would fail."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from epipole.engine.fit import Train, fit
+from epipole.systems.flow.flownet import PRESETS, FlowNetC, FlowNetS
+from epipole.types.errors import InputError
+from epipole.types.views import Views
+
+TINY = replace(PRESETS["small"], width=0.1)
+both = pytest.mark.parametrize("cls", [FlowNetS, FlowNetC])
+
+
+def moved(seed: int, scenes: int = 2, size: int = 64, most: int = 8) -> Views:
+    """Pairs of one texture, the second moved by whole pixels; each scene's motion is another one."""
+    g = torch.Generator().manual_seed(seed)
+    shift = torch.randint(-most, most + 1, (scenes, 2), generator=g)
+    canvas = F.interpolate(torch.rand(scenes, 3, size // 2, size // 2, generator=g), scale_factor=4, mode="bicubic")
+    first = crop(canvas, torch.zeros_like(shift), size)
+    second = crop(canvas, -shift, size)
+    flow = torch.stack([shift, -shift], 1).float()[..., None, None].expand(-1, -1, -1, size, size)
+    valid = torch.ones(scenes, 2, 1, size, size, dtype=torch.bool)
+    return Views(image=torch.stack([first, second], 1).clamp(0, 1), flow=flow.contiguous(), flow_valid=valid)
+
+
+def crop(canvas: Tensor, at: Tensor, size: int) -> Tensor:
+    middle = (canvas.shape[-1] - size) // 2
+    rows = [(middle + int(y), middle + int(x)) for x, y in at]
+    return torch.stack([c[:, y : y + size, x : x + size] for c, (y, x) in zip(canvas, rows, strict=True)])
+
+
+def error(system: FlowNetS, views: Views) -> float:
+    with torch.no_grad():
+        return float((system.eval()(views).flow - views.flow).norm(dim=2).mean())
+
+
+def test_the_pairs_are_what_they_say():
+    views = moved(0)
+    for scene in range(2):
+        x, y = (int(v) for v in views.flow[scene, 0, :, 0, 0])
+        back = views.image[scene, 1].roll((-y, -x), (1, 2))
+        assert torch.equal(back[:, 8:-8, 8:-8], views.image[scene, 0, :, 8:-8, 8:-8])
+
+
+@pytest.mark.parametrize(("cls", "count"), [(FlowNetS, 38_675_536), (FlowNetC, 39_174_320)])
+def test_weights_of_the_paper(cls, count):
+    with torch.device("meta"):
+        assert sum(p.numel() for p in cls().parameters()) == count
+
+
+@both
+def test_five_scales_from_a_quarter_on_of_any_size(cls):
+    system = cls(TINY).eval()
+    image = torch.rand(1, 2, 3, 70, 100)
+    with torch.no_grad():
+        shapes = [tuple(f.shape) for f in system.pyramid(Views(image=image))]
+        assert shapes == [(2, 2, 128 >> s, 128 >> s) for s in range(2, 7)]
+        assert system(Views(image=image)).flow.shape == (1, 2, 2, 70, 100)
+
+
+def test_the_objective_is_the_weighted_end_point_error():
+    """Against a loop over pixels: summed, divided by the number of pairs, in twentieths of a pixel."""
+    g = torch.Generator().manual_seed(0)
+    flow = 10 * torch.randn(2, 2, 64, 128, generator=g)
+    pyramid = [torch.randn(2, 2, 64 >> s, 128 >> s, generator=g) for s in range(2, 7)]
+    terms = FlowNetS(TINY).objective(pyramid, flow, torch.ones(2, 1, 64, 128, dtype=torch.bool))
+    for s, weight in enumerate((0.005, 0.01, 0.02, 0.08, 0.32), 2):
+        total = 0.0
+        for b in range(2):
+            for y in range(64 >> s):
+                for x in range(128 >> s):
+                    truth = flow[b, :, y << s : (y + 1) << s, x << s : (x + 1) << s].mean((1, 2)) / 20
+                    total += float((pyramid[s - 2][b, :, y, x] - truth).norm())
+        assert float(terms[f"epe_{2**s}"]) == pytest.approx(weight * total / 2, rel=1e-4)
+
+
+def test_the_truth_costs_nothing_and_unknown_flow_teaches_nothing():
+    flow = torch.full((1, 2, 64, 64), 6.0)
+    pyramid = [torch.full((1, 2, 64 >> s, 64 >> s), 0.3, requires_grad=True) for s in range(2, 7)]
+    valid = torch.ones(1, 1, 64, 64, dtype=torch.bool)
+    valid[..., :32, :] = False
+    terms = FlowNetS(TINY).objective(pyramid, torch.where(valid, flow, torch.nan), valid)
+    assert sum(terms.values()) < 1e-5
+    wrong = FlowNetS(TINY).objective(pyramid, torch.where(valid, 2 * flow, torch.nan), valid)
+    sum(wrong.values()).backward()
+    assert (pyramid[0].grad[..., :8, :] == 0).all()
+    assert (pyramid[0].grad[..., 8:, :] != 0).all()
+
+
+def test_flow_comes_in_pixels():
+    system = FlowNetS(TINY)
+    system.pyramid = lambda _: [torch.full((2, 2, 16, 16), 0.5)]
+    assert (system(Views(image=torch.rand(1, 2, 3, 60, 50))).flow == 10).all()
+
+
+@both
+def test_the_first_image_comes_first_and_the_last_view_leads_to_the_first(cls):
+    torch.manual_seed(0)
+    system, image = cls(TINY).eval(), torch.rand(1, 3, 3, 64, 64)
+    with torch.no_grad():
+        every = system(Views(image=image)).flow
+        for n in range(3):
+            pair = system(Views(image=image[:, [n, (n + 1) % 3]])).flow
+            torch.testing.assert_close(pair[:, 0], every[:, n], atol=1e-4, rtol=1e-4)
+        swapped = system(Views(image=image[:, [1, 0]])).flow[:, 0]
+    assert (swapped - every[:, 0]).abs().max() > 1e-3
+
+
+@both
+@pytest.mark.slow
+def test_it_learns_motions_and_tells_unseen_ones(cls):
+    """What a fake would fail: constant motions, learned from 200 pairs, known on unseen textures and motions."""
+    torch.manual_seed(0)
+    system = cls(PRESETS["small"])
+    fit(system, lambda step: moved(step % 25, 8), Train(steps=400, learning_rate=1e-3, device="cpu"))
+    unseen = moved(1000, 16)
+    zero = float(unseen.flow.norm(dim=2).mean())
+    assert error(system, unseen) < 0.5 * zero
+
+
+@both
+@pytest.mark.parametrize("shape", [(1, 2, 4, 64, 64), (1, 2, 1, 64, 64), (2, 3, 64, 64)])
+def test_images_of_another_shape_are_refused(cls, shape):
+    with pytest.raises(InputError, match=cls.__name__):
+        cls(TINY)(Views(image=torch.rand(shape)))
