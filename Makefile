@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: test test-slow demo lint types bench-geometry clean
+.PHONY: test test-slow demo lint types bench-geometry bench-worlds clean
 
 .venv/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -28,6 +28,9 @@ demo: .venv/.installed
 
 bench-geometry: .venv/.installed
 	$(BIN)/python benchmarks/geometry.py
+
+bench-worlds: .venv/.installed
+	$(BIN)/python benchmarks/worlds.py
 
 clean:
 	rm -rf .venv runs

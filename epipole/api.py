@@ -129,7 +129,8 @@ def demo(out: str | Path = "runs/demo", seed: int = 0, device: str = "auto", qui
 
 
 def render(
-    out: str | Path, family: str = "room", frames: int = DEMO_FRAMES, seed: int = 0, quiet: bool = False
+    out: str | Path, family: str = "room", frames: int = DEMO_FRAMES, seed: int = 0, difficulty: int = 1,
+    quiet: bool = False,
 ) -> Path:
     """Renders a clip through a procedural world as a plain folder with exact depth and path, and returns the folder.
 
@@ -139,7 +140,7 @@ def render(
     from .engine.log import Progress
     from .sources.worlds import Spec, write_world
 
-    spec, done = Spec(family=family, frames=frames, seed=seed), Path(out) / "world.yaml"
+    spec, done = Spec(family=family, difficulty=difficulty, frames=frames, seed=seed), Path(out) / "world.yaml"
     if done.is_file() and Spec.from_yaml(done) == spec:
         return Path(out)
     if quiet:

@@ -153,7 +153,7 @@ def _demo(options: Namespace) -> None:
 def _world(options: Namespace) -> None:
     from .api import render
 
-    print(render(options.out, options.family, options.frames, options.seed))
+    print(render(options.out, options.family, options.frames, options.seed, options.difficulty))
 
 ACTIONS = {
     "learn": _learn, "inspect": _inspect, "judge": _judge, "show": _show, "train": _train, "list": _list,

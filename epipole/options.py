@@ -90,10 +90,12 @@ def _demo(sub: argparse.ArgumentParser) -> None:
 
 
 def _world(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("family", metavar="FAMILY", help="kind of world: room")
+    sub.add_argument("family", metavar="FAMILY", help="kind of world: room or street")
     _out(sub, "folder to write (required)", required=True)
     sub.add_argument("--frames", type=count, default=160, metavar="N", help="length of the clip (default: 160)")
     sub.add_argument("--seed", type=seed, default=0, metavar="S", help="another seed, another world (default: 0)")
+    sub.add_argument("--difficulty", type=int, choices=range(4), default=1,
+                     help="0: little in it, evenly lit; 3: crowded, bare and shining surfaces (default: 1)")
 
 
 def _clip(sub: argparse.ArgumentParser) -> None:

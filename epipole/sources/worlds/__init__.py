@@ -8,7 +8,8 @@
 from .export import contact_sheet, write_video, write_world
 from .families import FAMILIES
 from .spec import TYPICAL, Sensor, Spec
+from .stream import Stream
 from .world import FIELDS, USUAL, RoomWorld, World
 
-__all__ = ["FAMILIES", "FIELDS", "TYPICAL", "USUAL", "RoomWorld", "Sensor", "Spec", "World", "contact_sheet",
-           "write_video", "write_world"]
+__all__ = ["FAMILIES", "FIELDS", "TYPICAL", "USUAL", "RoomWorld", "Sensor", "Spec", "Stream", "World",
+           "contact_sheet", "write_video", "write_world"]

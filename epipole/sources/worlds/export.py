@@ -68,6 +68,7 @@ def _write_frame(spec: Spec, folder: Path, index: int) -> None:
     view = _open(spec)[index]
     _write_image(folder / "color" / f"{index:06d}.jpg", _pixels(view))
     depth = np.where(view.depth_valid[0, 0].numpy(), view.depth[0, 0].numpy(), 0)
+    depth = np.where(depth * MILLIMETRES > png16.LARGEST, 0, depth)  # too far for the file: unknown, not nearer
     png16.write(folder / "depth" / f"{index:06d}.png", depth, MILLIMETRES)
 
 

@@ -58,9 +58,8 @@ def joined(meshes: list[Mesh]) -> Mesh:
     return Mesh(np.concatenate([m.corners for m in meshes]), np.concatenate([m.normals for m in meshes]))
 
 
-def box(width: float, depth: float, height: float, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> Mesh:
-    """A box that stands at height z with its middle above (x, y): 12 triangles."""
-    half = np.array([width, depth, height]) / 2
+def _cube() -> Mesh:
+    """The box from -1 to 1."""
     corners, normals = [], []
     for axis in range(3):
         a, b = (axis + 1) % 3, (axis + 2) % 3
@@ -71,7 +70,16 @@ def box(width: float, depth: float, height: float, x: float = 0.0, y: float = 0.
             face[:, b] = [-1, -1, 1, 1]
             corners += [face[[0, 1, 2]], face[[0, 2, 3]]]
             normals += [np.tile(side * np.eye(3)[axis], (3, 1))] * 2
-    return Mesh(np.array(corners) * half + np.array([x, y, z + half[2]]), np.array(normals))
+    return Mesh(np.array(corners), np.array(normals))
+
+
+CUBE = _cube()
+
+
+def box(width: float, depth: float, height: float, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> Mesh:
+    """A box that stands at height z with its middle above (x, y): 12 triangles."""
+    half = np.array([width, depth, height]) / 2
+    return Mesh(CUBE.corners * half + np.array([x, y, z + half[2]]), CUBE.normals)
 
 
 def _around(ring: Array, radial: Array, vertical: Array) -> Array:

@@ -13,8 +13,8 @@ from .meshes import Array
 from .scene import Stage
 
 SHAKE = np.array([0.02, 0.02, 0.02, 0.035, 0.035, 0.028])  # sd per knot: m along x y z, gaze aside and up, roll (rad)
-RIDE = np.array([0.03, 0.006, 0.004, 0.006])  # of a car: m across the lane, m up, pitch, roll (rad)
-STRIDE = 1.5  # m of road between two knots
+RIDE = np.array([0.03, 0.005, 0.004, 0.005])  # of a car: m across the lane, m up, pitch, roll (rad)
+STRIDE = 4.0  # m of road between two knots
 
 Move = Callable[[np.random.Generator, Stage, int], tuple[Array, Array, Array]]
 """(generator, stage, number of knots) -> positions [k, 3], points looked at [k, 3], roll [k] in radians. More knots

@@ -86,6 +86,8 @@ class Spec:
     """Median displacement of the image between neighbouring frames, px at a width of 160."""
     histogram: tuple[float, ...] = ()
     """Displacements at evenly spaced quantiles, px at a width of 160: the frames follow them in place of `speed`."""
+    smooth: float = 0.0
+    """Seconds in which the pace may change: 0 keeps every frame's displacement, 0.5 is how bodies move (for an IMU)."""
     sensor: Sensor = Sensor()
 
     def __post_init__(self) -> None:
@@ -101,6 +103,7 @@ class Spec:
             "fps must lie between 1 and 1000": not 1 <= self.fps <= 1000,
             f"motion must be one of {', '.join(MOTIONS)}": self.motion not in MOTIONS,
             "speed must lie between 0.1 and 20 px": not 0.1 <= self.speed <= 20,
+            "smooth must lie between 0 and 100 s": not 0 <= self.smooth <= 100,
             "histogram must rise from at least 0.1 to at most 40 px": not _rises(self.histogram, 0.1, 40.0),
         })
 

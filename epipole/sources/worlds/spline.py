@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from torch import Tensor
 from epipole.geometry.motion import hat, se3_exp, se3_inverse, se3_log
 
 from .meshes import Array
+
+if TYPE_CHECKING:
+    from scipy.interpolate import BSpline
 
 
 class Derivatives(NamedTuple):
@@ -63,39 +66,6 @@ def spline_derivatives(knots: Float64[Tensor, "k 4 4"], u: Float64[Tensor, "n"])
 
 
 @dataclass(frozen=True)
-class Timing:
-    """A function through given values at 0, 1, 2, …: the natural cubic spline, twice continuous, straight outside."""
-
-    values: Array  # [n]
-
-    @cached_property
-    def _bend(self) -> Array:
-        """Second derivatives [n] at the nodes, by the tridiagonal system m[i-1] + 4 m[i] + m[i+1] = 6 d2[i]."""
-        n = len(self.values)
-        right, share, out = 6 * np.diff(self.values, 2), np.zeros(max(n - 2, 0)), np.zeros(n)
-        for k in range(n - 2):
-            pivot = 4 - (share[k - 1] if k else 0.0)
-            share[k] = 1 / pivot
-            right[k] = (right[k] - (right[k - 1] if k else 0.0)) / pivot
-        for k in range(n - 3, -1, -1):
-            out[k + 1] = right[k] - share[k] * out[k + 2]
-        return out
-
-    def __call__(self, x: Array) -> tuple[Array, Array, Array]:
-        """Value, first and second derivative at x [n]."""
-        v, m, last = self.values, self._bend, len(self.values) - 1
-        if last == 0:
-            return np.full(len(x), v[0]), np.zeros(len(x)), np.zeros(len(x))
-        i = np.clip(np.floor(x).astype(int), 0, last - 1)
-        inside = np.clip(x, 0, last)
-        b = inside - i
-        a = 1 - b
-        value = a * v[i] + b * v[i + 1] + ((a**3 - a) * m[i] + (b**3 - b) * m[i + 1]) / 6
-        slope = v[i + 1] - v[i] + ((3 * b**2 - 1) * m[i + 1] - (3 * a**2 - 1) * m[i]) / 6
-        return value + slope * (x - inside), slope, np.where(x == inside, a * m[i] + b * m[i + 1], 0.0)
-
-
-@dataclass(frozen=True)
 class Path:
     """Where a camera is at any time: a spline through space, and how far along it every frame is."""
 
@@ -103,10 +73,30 @@ class Path:
     frames: Array  # [n] place of every frame on the spline
     fps: float
 
+    @cached_property
+    def _pace(self) -> BSpline:
+        """The place at any time: through the frames' places, four times continuous."""
+        from scipy.interpolate import make_interp_spline
+
+        frames = self.frames if len(self.frames) > 1 else np.repeat(self.frames, 2)
+        return make_interp_spline(np.arange(len(frames)) / self.fps, frames, k=min(5, len(frames) - 1))
+
+    def smoothed(self, seconds: float) -> Path:
+        """The same way at a pace that changes no faster than in so many seconds; each frame's place moves a little."""
+        from scipy.interpolate import make_lsq_spline
+
+        times = np.arange(len(self.frames)) / self.fps
+        count = int(times[-1] / seconds) if seconds else 0
+        if count < 2 or count + 6 > len(times):
+            return self
+        inner = np.linspace(0, times[-1], count + 1)[1:-1]
+        ends = np.zeros(6), np.full(6, times[-1])
+        pace = make_lsq_spline(times, self.frames, np.concatenate([ends[0], inner, ends[1]]), k=5)
+        return Path(self.knots, np.clip(pace(times), 0, len(self.knots) - 3.0), self.fps)
+
     def _place(self, times: Array) -> tuple[Tensor, Tensor, Tensor]:
-        u, du, ddu = (torch.from_numpy(x) for x in Timing(self.frames)(np.asarray(times, float) * self.fps))
-        end = len(self.knots) - 3.0
-        return u.clamp(0, end), du * self.fps, ddu * self.fps**2
+        u, du, ddu = (torch.from_numpy(self._pace(times, nu=order)) for order in range(3))
+        return u.clamp(0, len(self.knots) - 3.0), du, ddu
 
     @cached_property
     def poses(self) -> Float64[Tensor, "n 4 4"]:

@@ -123,7 +123,7 @@ def walk(spec: Spec, scene: Scene, motion: str) -> Path:
             count *= 2
         used = np.searchsorted(way, wanted[-1]) + 1
         if way[-1] >= wanted[-1] and nearest[:used].min() > NEAREST_SEEN and is_clear(scene, poses[:used, :3, 3]):
-            path = Path(knots, np.interp(wanted, way, u.numpy()), spec.fps)
+            path = Path(knots, np.interp(wanted, way, u.numpy()), spec.fps).smoothed(spec.smooth)
             if _is_followable(spec, scene, path):
                 return path
     raise InputError(f"seed {spec.seed}, scene {spec.scene} leaves the camera no free path; choose another seed")

@@ -19,7 +19,7 @@ def _loft(profile: list[tuple[float, float, float, float]]) -> Mesh:
             faces += [(a[i], b[j], b[i]), (a[i], a[j], b[j])]
     faces += [(rings[0][0], rings[0][2], rings[0][1]), (rings[0][0], rings[0][3], rings[0][2])]
     faces += [(rings[-1][0], rings[-1][1], rings[-1][2]), (rings[-1][0], rings[-1][2], rings[-1][3])]
-    return flat(np.array(faces)[:, ::-1])
+    return flat(np.array(faces))
 
 
 def _wheel(x: float, y: float, r: float, width: float) -> Mesh:

@@ -1,0 +1,63 @@
+"""Worlds without end as one source: clips of many scenes, rendered when asked for, kept in a folder if wanted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from epipole.formats.atomic import make_folder, replacing
+from epipole.types.views import Views
+
+from .spec import Spec
+from .world import USUAL, World
+
+
+class Stream:
+    """`stream[i]` is a clip of `length` views, each `gap` after the one before, of one of `scenes` scenes.
+
+    spec    of every scene but for its number; neighbouring indices begin at neighbouring frames of one scene
+    fields  what the views carry, see `World`
+    cache   folder that keeps what was rendered once; another spec or other fields use other files
+    """
+
+    def __init__(
+        self, spec: Spec, scenes: int = 1, length: int = 2, gap: int = 1, fields: Collection[str] = USUAL,
+        cache: Path | None = None,
+    ) -> None:
+        self.spec, self.scenes, self.length, self.gap = spec, scenes, length, gap
+        self.provides = frozenset(fields)
+        self.cache = None if cache is None else make_folder(cache)
+        self._open = lru_cache(maxsize=2)(lambda scene: World(replace(spec, scene=spec.scene + scene), self.provides))
+
+    @property
+    def starts(self) -> int:
+        """Clips in one scene."""
+        return max(0, self.spec.frames - (self.length - 1) * self.gap)
+
+    def __len__(self) -> int:
+        return self.scenes * self.starts
+
+    def __getitem__(self, index: int) -> Views:
+        scene, first = divmod(range(len(self))[index], self.starts)
+        frames = [first + k * self.gap for k in range(self.length)]
+        if self.cache is None:
+            return self._open(scene).clip(frames)
+        file = self.cache / self._name(scene, frames)
+        try:
+            return Views(**load_file(file))
+        except (OSError, SafetensorError):  # not there yet, or cut off
+            views = self._open(scene).clip(frames)
+            with replacing(file) as part:
+                save_file({name: value.contiguous() for name, value in views.fields().items()}, part)
+            return views
+
+    def _name(self, scene: int, frames: list[int]) -> str:
+        """Of the file of one clip: all that it follows from, as a hash."""
+        text = f"{replace(self.spec, scene=self.spec.scene + scene).to_yaml()}{frames}{sorted(self.provides)}"
+        return hashlib.sha256(text.encode()).hexdigest()[:24] + ".safetensors"
