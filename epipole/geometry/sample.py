@@ -15,13 +15,15 @@ def sample(
     size = torch.tensor([max(w - 1, 1), max(h - 1, 1)]).to(pixels)[:, None, None]
     x, y = pixels.split(1, 1)
     inside = (x >= 0) & (x <= size[0]) & (y >= 0) & (y <= size[1])
-    return _look_up(image, 2 * pixels / size - 1, mode), inside
+    # at NaN grid_sample has no gradient, or brings the process down
+    return _look_up(image, 2 * pixels.nan_to_num(-1, torch.inf, -torch.inf) / size - 1, mode), inside
 
 
 def sample_share(
     image: Float[Tensor, "b c h w"], at: Float[Tensor, "b 2 y x"]
 ) -> tuple[Float[Tensor, "b c y x"], Bool[Tensor, "b 1 y x"]]:
-    """The same at shares of the image, from -1 in the centre of its first pixel to 1 in that of its last one."""
+    """The same at shares of the image, from -1 in the centre of its first pixel to 1 in that of its last one. None may
+    be NaN."""
     x, y = at.split(1, 1)
     return _look_up(image, at), (x.abs() <= 1) & (y.abs() <= 1)
 

@@ -23,7 +23,7 @@ def reproject(
     K_source: Float[Tensor, "*b 3 3"],
 ) -> tuple[Float[Tensor, "*b 2 h w"], Float[Tensor, "*b 1 h w"], Bool[Tensor, "*b 1 h w"]]:
     """Where every target pixel lies in the source view (px), how deep (z, unit of depth), and if it is in front; the
-    pixels of the others are finite but meaningless. Differentiable twice."""
+    pixels of the others are finite but meaningless. A depth that is not finite is nowhere. Differentiable twice."""
     A = K_source @ T_source_target[..., :3, :3] @ torch.linalg.inv_ex(K_target).inverse
     c = K_source @ T_source_target[..., :3, 3:]
     b, (h, w) = depth.shape[:-3], depth.shape[-2:]
@@ -87,8 +87,9 @@ class _Reprojection(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, depth: Tensor, A: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x, y, z = (ray.mul_(depth).add_(c[:, k, None, None]) for k, ray in enumerate(_rays(A, depth)))
-        front = z > NEAR
+        known = depth.nan_to_num(0, 0, 0)
+        x, y, z = (ray.mul_(known).add_(c[:, k, None, None]) for k, ray in enumerate(_rays(A, depth)))
+        front = (z > NEAR) & depth.isfinite()
         pixels = torch.stack([x, y], 1).div_(z.clamp(min=NEAR)[:, None])
         ctx.save_for_backward(depth, A, pixels, z, front)
         ctx.set_materialize_grads(False)
@@ -104,8 +105,9 @@ class _Reprojection(torch.autograd.Function):
         gz = (gx * pixels[:, 0]).addcmul_(gy, pixels[:, 1]).neg_().mul_(front)
         g = (gx, gy, gz if by_z is None else gz.add_(by_z))
         x, y, z = _rays(A, depth)
+        known = depth.nan_to_num(0, 0, 0)
         by_depth = x.mul_(g[0]).addcmul_(y, g[1]).addcmul_(z, g[2])
-        return by_depth, torch.stack([_moments(k * depth) for k in g], 1), torch.stack([k.sum((1, 2)) for k in g], 1)
+        return by_depth, torch.stack([_moments(k * known) for k in g], 1), torch.stack([k.sum((1, 2)) for k in g], 1)
 
 
 def _axes(like: Float[Tensor, "b h w"]) -> tuple[Float[Tensor, "w"], Float[Tensor, "h"]]:

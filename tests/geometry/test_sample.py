@@ -93,6 +93,16 @@ def test_far_away_and_undefined_look_ups_are_not_inside():
     assert out.isfinite().all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_undefined_look_ups_have_gradient_zero(dtype):
+    image = torch.rand(1, 1, 5, 5, dtype=dtype, requires_grad=True)
+    pixels = torch.tensor([[math.nan, math.inf, 1.5], [1.0, 1.0, math.nan]], dtype=dtype).reshape(1, 2, 1, 3)
+    sample(image, pixels.requires_grad_())[0].sum().backward()
+    assert image.grad.isfinite().all()
+    assert pixels.grad[0, 0, 0, :2].tolist() == [0, 0]
+    assert pixels.grad.isfinite().all()
+
+
 def test_nearest_takes_whole_pixels():
     image = torch.arange(20.0).reshape(1, 1, 4, 5)
     pixels = torch.tensor([[1.4, 2.6], [0.4, 2.6]]).reshape(1, 2, 1, 2)

@@ -121,13 +121,27 @@ def test_reprojection_passes_on_the_gradient_of_pixels_alone_and_of_z_alone(gene
         assert torch.autograd.gradcheck(lambda d, k, i=part: reproject(d, T, K, k)[i], (depth, K_s))
 
 
-def test_points_on_the_camera_plane_have_finite_gradients():
-    depth = torch.tensor([0.0, -1.0, 1e-3, 1.0, torch.inf], dtype=F64).view(1, 1, 1, 5).requires_grad_()
-    T = EYE.clone().requires_grad_()
+@pytest.mark.parametrize("bad", [0.0, -1.0, 1e-3, 1e-30, torch.inf, -torch.inf, torch.nan, 1e300])
+def test_depths_on_or_behind_the_camera_plane_and_undefined_ones_are_masked_with_finite_gradients(bad, generator):
+    depth = depth_map(generator)
+    depth[0, 0, 3, 4] = bad
+    image, depth, T = torch.rand(1, 3, 16, 24, dtype=F64), depth.requires_grad_(), EYE.clone().requires_grad_()
     pixels, z, front = reproject(depth, T, K, K)
-    torch.autograd.backward((pixels[..., :4].sum(), z[..., :4].sum()))
-    assert front.flatten().tolist()[:4] == [False, False, False, True]
-    assert depth.grad[..., :4].isfinite().all()
+    synthetic, valid = inverse_warp(image, depth, T, K, K)
+    assert front[0, 0, 3, 4] == (bad == 1e300)
+    assert valid[0, 0, 3, 4] == (bad == 1e300)
+    assert all(x.isfinite().all() for x in (pixels, z, synthetic))
+    loss = torch.where(valid, synthetic, 0).sum() + torch.where(front, pixels, 0).sum()
+    assert all(g.isfinite().all() for g in torch.autograd.grad(loss, (depth, T)))
+
+
+def test_a_point_behind_is_projected_as_from_the_nearest_distance():
+    """K (X, Y, Z) / 1e-3, whose derivative by t_z is the principal point / 1e-3."""
+    depth = torch.tensor([-1.0], dtype=F64).view(1, 1, 1, 1)
+    T = EYE.clone().requires_grad_()
+    slope, = torch.autograd.grad(reproject(depth, T, K, K)[0].sum(), T)
+    assert slope[0, :2, 3].abs().min() > 0
+    assert slope[0, 2, 3] * 1e-3 == pytest.approx(float(K[0, 0, 2] + K[0, 1, 2]))
 
 
 def test_warp_and_its_gradients_equal_the_steps_one_by_one(generator):
