@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...engine.system import System
+from ...geometry.rectified import depth_of_disparity, disparity_flow
 from ...geometry.warp import flow_warp
 from ...losses.photometric import erode, masked_mean
 from ...losses.smooth import edge_aware
@@ -73,7 +74,7 @@ class Monodepth(System):
             mirrored = self.disparities(image.flip(-1))[0][:, :1].flip(-1)
             disparity = post_processed(disparity, mirrored)
         px = disparity.clamp(min=LEAST).unflatten(0, views.image.shape[:2]) * image.shape[-1]
-        return Depth(depth=(views.K[..., 0, 0] * views.baseline)[..., None, None, None] / px)
+        return Depth(depth=depth_of_disparity(px, views.K, views.baseline))
 
     def loss(self, views: Views) -> dict[str, Tensor]:
         """C = sum over scales s of alpha_ap C_ap^s + alpha_ds C_ds^s + alpha_lr C_lr^s   (eq. 1, 5).
@@ -100,21 +101,16 @@ class Monodepth(System):
         for s, d in enumerate(disparities):
             I_l, I_r = (F.interpolate(I, d.shape[-2:], mode="area") for I in (left, right))
             d_l, d_r = d.split(1, 1)
-            for I, other, shift in ((I_l, I_r, -d_l), (I_r, I_l, d_r)):
-                synthetic, seen = flow_warp(other, sideways(shift))
+            w = d.shape[-1]
+            for I, other, shift in ((I_l, I_r, d_l), (I_r, I_l, -d_r)):
+                synthetic, seen = flow_warp(other, disparity_flow(w * shift))
                 C_ap.append(c.appearance * (c.ssim * masked_mean(dssim(synthetic, I), erode(seen))          # eq. 2
                                             + (1 - c.ssim) * masked_mean((synthetic - I).abs(), seen)))
             C_ds += [c.smoothness / 2**s * m.mean()                                                         # eq. 3
                      for d_k, I in ((d_l, I_l), (d_r, I_r)) for m in edge_aware(d_k, I)]
-            w = d.shape[-1]
             C_lr += [c.left_right / w * masked_mean(m, seen) for m, seen in left_right(w * d_l, w * d_r)]   # eq. 4
         terms = {"appearance": C_ap, "smoothness": C_ds, "left_right": C_lr}
         return {name: torch.stack(values).sum() for name, values in terms.items()}
-
-
-def sideways(share: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 2 h w"]:
-    """Flow (px) along the rows by this share of the width."""
-    return torch.cat([share * share.shape[-1], torch.zeros_like(share)], 1)
 
 
 def augmented(
