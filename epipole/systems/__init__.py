@@ -15,8 +15,8 @@ from ..engine.system import System
 from ..types.errors import InputError
 
 SYSTEMS = {
+    "diw": "depth.diw:DepthInTheWild",
     "monodepth": "depth.monodepth:Monodepth",
-
     "reprojection": "depth.reprojection:ReprojectionDepth",
     "sfmlearner": "depth.sfmlearner:SfmLearner",
     "vid2depth": "depth.vid2depth:Vid2Depth",
