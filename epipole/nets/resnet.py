@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from .convolution import BatchNorm
 
-Depth = Literal[18, 34, 50]
-BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
+Depth = Literal[18, 34, 50, 101, 152]
+BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 WIDTHS = (64, 128, 256, 512)
 
 
@@ -22,11 +22,11 @@ class BasicBlock(nn.Module):
 
     expansion = 1
 
-    def __init__(self, inputs: int, width: int, stride: int = 1):
+    def __init__(self, inputs: int, width: int, stride: int = 1, dilations: tuple[int, int] = (1, 1)):
         super().__init__()
-        self.conv1 = _conv(inputs, width, 3, stride)
+        self.conv1 = _conv(inputs, width, 3, stride, dilations[0])
         self.bn1 = BatchNorm(width)
-        self.conv2 = _conv(width, width, 3)
+        self.conv2 = _conv(width, width, 3, dilation=dilations[1])
         self.bn2 = BatchNorm(width)
         self.downsample = _shortcut(inputs, width, stride)
 
@@ -40,11 +40,11 @@ class Bottleneck(nn.Module):
 
     expansion = 4
 
-    def __init__(self, inputs: int, width: int, stride: int = 1):
+    def __init__(self, inputs: int, width: int, stride: int = 1, dilations: tuple[int, int] = (1, 1)):
         super().__init__()
         self.conv1 = _conv(inputs, width, 1)
         self.bn1 = BatchNorm(width)
-        self.conv2 = _conv(width, width, 3, stride)
+        self.conv2 = _conv(width, width, 3, stride, dilations[0])
         self.bn2 = BatchNorm(width)
         self.conv3 = _conv(width, 4 * width, 1)
         self.bn3 = BatchNorm(4 * width)
@@ -59,23 +59,31 @@ class Bottleneck(nn.Module):
 class ResNet(nn.Module):
     """Images, `inputs` channels, to features of 1/2, 1/4, 1/8, 1/16, 1/32 of the size (rounded up).
 
-    Weights without the classifier: 11,176,512 (18), 21,284,672 (34), 23,508,032 (50); 3,136 more for each channel of
-    input beyond three. He's initialisation.
+    Weights without the classifier: 11,176,512 (18), 21,284,672 (34), 23,508,032 (50), 42,500,160 (101), 58,143,808
+    (152); 3,136 more for each channel of input beyond three. He's initialisation.
+
+    width   share of the channels
+    dense   the last two stages keep 1/8 of the size and widen their 3x3 kernels by 2 and 4 instead: the same weights
+            see as far (Chen et al. 2015)
     """
 
-    def __init__(self, depth: Depth = 18, inputs: int = 3):
+    def __init__(self, depth: Depth = 18, inputs: int = 3, dense: bool = False, width: float = 1.0):
         super().__init__()
-        block: Callable[..., BasicBlock | Bottleneck] = Bottleneck if depth == 50 else BasicBlock
-        expansion = Bottleneck.expansion if depth == 50 else BasicBlock.expansion
-        self.conv1 = _conv(inputs, 64, 7, 2)
-        self.bn1 = BatchNorm(64)
-        before, stages = 64, []
-        for level, (width, blocks) in enumerate(zip(WIDTHS, BLOCKS[depth], strict=True)):
-            first = block(before, width, 1 if level == 0 else 2)
-            before = expansion * width
-            stages.append(nn.Sequential(first, *(block(before, width) for _ in range(blocks - 1))))
+        block: Callable[..., BasicBlock | Bottleneck] = Bottleneck if depth >= 50 else BasicBlock
+        expansion = Bottleneck.expansion if depth >= 50 else BasicBlock.expansion
+        widths = [max(4, round(width * w)) for w in WIDTHS]
+        self.conv1 = _conv(inputs, widths[0], 7, 2)
+        self.bn1 = BatchNorm(widths[0])
+        before, stages = widths[0], []
+        for level, (channels, blocks) in enumerate(zip(widths, BLOCKS[depth], strict=True)):
+            dilation = 2 ** (level - 1) if dense and level >= 2 else 1
+            stride = 1 if level == 0 or dilation > 1 else 2
+            first = block(before, channels, stride, (max(dilation // 2, 1), dilation))
+            before = expansion * channels
+            rest = (block(before, channels, 1, (dilation, dilation)) for _ in range(blocks - 1))
+            stages.append(nn.Sequential(first, *rest))
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
-        self.channels = (64, *(expansion * width for width in WIDTHS))
+        self.channels = (widths[0], *(expansion * w for w in widths))
 
     def forward(self, image: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
         features = [F.relu(self.bn1(self.conv1(image)), inplace=True)]
@@ -86,8 +94,8 @@ class ResNet(nn.Module):
         return features
 
 
-def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
-    layer = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
+    layer = nn.Conv2d(inputs, outputs, kernel, stride, dilation * (kernel // 2), dilation, bias=False)
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     return layer
 

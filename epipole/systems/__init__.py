@@ -16,6 +16,7 @@ from ..types.errors import InputError
 
 SYSTEMS = {
     "diw": "depth.diw:DepthInTheWild",
+    "cao": "depth.cao:Cao",
     "monodepth": "depth.monodepth:Monodepth",
     "reprojection": "depth.reprojection:ReprojectionDepth",
     "sfmlearner": "depth.sfmlearner:SfmLearner",

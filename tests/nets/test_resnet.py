@@ -11,7 +11,8 @@ def weights(net: torch.nn.Module) -> int:
 
 
 @pytest.mark.parametrize(("depth", "inputs", "count"), [
-    (18, 3, 11_176_512), (18, 6, 11_185_920), (34, 3, 21_284_672), (50, 3, 23_508_032)])
+    (18, 3, 11_176_512), (18, 6, 11_185_920), (34, 3, 21_284_672), (50, 3, 23_508_032),
+    (101, 3, 42_500_160), (152, 3, 58_143_808)])
 def test_parameter_counts_without_the_classifier(depth, inputs, count):
     with torch.device("meta"):
         assert weights(ResNet(depth, inputs)) == count
@@ -32,6 +33,13 @@ def test_the_deep_one_has_four_times_the_channels():
     with torch.no_grad():
         features = net(torch.rand(1, 3, 32, 32))
     assert [f.shape[1] for f in features] == list(net.channels) == [64, 256, 512, 1024, 2048]
+
+
+def test_a_narrow_one_has_its_share_of_the_channels():
+    net = ResNet(18, width=0.25).eval()
+    with torch.no_grad():
+        features = net(torch.rand(1, 3, 32, 32))
+    assert [f.shape[1] for f in features] == list(net.channels) == [16, 16, 32, 64, 128]
 
 
 def test_names_are_torchvision_s():
@@ -58,3 +66,16 @@ def test_every_weight_learns_also_from_a_single_pixel():
     net = ResNet(18).train()
     sum(f.square().mean() for f in net(torch.rand(1, 3, 32, 32))).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
+
+
+def test_the_dense_one_computes_the_same_features_at_every_place():
+    """Its coarsest features, picked where the other one has some, are the other one's, away from the border."""
+    torch.manual_seed(0)
+    plain, dense = ResNet(18).eval(), ResNet(18, dense=True).eval()
+    dense.load_state_dict(plain.state_dict())
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        sparse, full = plain(image), dense(image)
+    assert [tuple(f.shape[-2:]) for f in full] == [(32, 32), (16, 16), (8, 8), (8, 8), (8, 8)]
+    torch.testing.assert_close(full[3][..., ::2, ::2], sparse[3], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(full[4][..., ::4, ::4], sparse[4], atol=1e-5, rtol=1e-4)

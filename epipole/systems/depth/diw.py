@@ -58,7 +58,7 @@ class DepthInTheWild(System):
         image, depth, valid = (x.flatten(0, 1) for x in (views.image, views.depth, views.depth_valid))
         a, b = torch.randint(depth[0].numel(), (2, len(depth), self.config.pairs), device=depth.device)
         known = valid.flatten(1).gather(1, a) & valid.flatten(1).gather(1, b)
-        relation = self.relation(*(depth.flatten(1).gather(1, at) for at in (a, b)), known)
+        relation = self.relation(depth.flatten(1).gather(1, a), depth.flatten(1).gather(1, b), known)
         return {"ordinal": self.objective(self.z(image), a, b, relation, known)}
 
     def relation(
