@@ -14,16 +14,17 @@ class DepthDecoder(nn.Module):
     """Five features to sigmoid maps at four scales, the finest first of both; the finest map has the image's size.
 
     A level: 3x3 convolution + ELU, nearest x2, the skip, 3x3 convolution + ELU; 3,152,724 weights on a ResNet-18 with
-    one output. What a map means (inverse depth within a range) is the system's affair.
+    one output and width 1. What a map means (inverse depth within a range) is the system's affair.
     """
 
-    def __init__(self, channels: Sequence[int], outputs: int = 1):
+    def __init__(self, channels: Sequence[int], outputs: int = 1, width: float = 1.0):
         super().__init__()
+        widths = [max(4, round(width * w)) for w in WIDTHS]
         skips = [*channels[-2::-1], 0]
-        before = [channels[-1], *WIDTHS[:-1]]
-        self.up = nn.ModuleList(_Conv(b, w) for b, w in zip(before, WIDTHS, strict=True))
-        self.merge = nn.ModuleList(_Conv(w + s, w) for w, s in zip(WIDTHS, skips, strict=True))
-        self.predict = nn.ModuleList(_Conv(w, outputs) for w in WIDTHS[1:])
+        before = [channels[-1], *widths[:-1]]
+        self.up = nn.ModuleList(_Conv(b, w) for b, w in zip(before, widths, strict=True))
+        self.merge = nn.ModuleList(_Conv(w + s, w) for w, s in zip(widths, skips, strict=True))
+        self.predict = nn.ModuleList(_Conv(w, outputs) for w in widths[1:])
 
     def forward(
         self, features: Sequence[Float[Tensor, "b _ _ _"]], size: Sequence[int]

@@ -15,6 +15,7 @@ from ..engine.system import System
 from ..types.errors import InputError
 
 SYSTEMS = {
+    "monodepth2": "depth.monodepth2:Monodepth2",
     "diw": "depth.diw:DepthInTheWild",
     "cao": "depth.cao:Cao",
     "monodepth": "depth.monodepth:Monodepth",
