@@ -15,6 +15,7 @@ from ..engine.system import System
 from ..types.errors import InputError
 
 SYSTEMS = {
+    "eigen": "depth.eigen:Eigen",
     "garg": "depth.garg:Garg",
     "monodepth2": "depth.monodepth2:Monodepth2",
     "diw": "depth.diw:DepthInTheWild",
