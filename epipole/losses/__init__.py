@@ -6,9 +6,11 @@
     ssim            dssim, ssim_l1
     gaussian_ssim   SSIM to judge by
     census          soft_census, hard_census
-    smooth          edge_aware, edge_aware_second_order, second_order, of d or mean_normalised(d)
+    smooth          edge_aware, edge_aware_second_order, second_order, of d or mean_normalised(d);
+                    second_order_directions of flow
     depth           depth_difference, depth_consistency, scale_invariant, scale_invariant_gradient, ordinal
     stereo          left_right
+    flow            block_mean: truth at the size of a prediction
     points          of point clouds
     pose            quaternion_distance, reprojection
     metric          contrastive, hinge, hardest_in_batch, correspondence_contrastive

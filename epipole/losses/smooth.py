@@ -44,3 +44,14 @@ def second_order(d: Float[Tensor, "*b 1 h w"]) -> tuple[Tensor, Tensor, Tensor, 
     """|dxx d|, |dxy d|, |dyx d|, |dyy d|: zero on every plane's inverse depth (Zhou 2017)."""
     dx, dy = _dx(d), _dy(d)
     return _dx(dx).abs(), _dy(dx).abs(), _dx(dy).abs(), _dy(dy).abs()
+
+
+def second_order_directions(d: Float[Tensor, "*b k h w"]) -> Float[Tensor, "*b k 4 y x"]:
+    """d(p - s) - 2 d(p) + d(p + s) for s along x, along y and along both diagonals, of all pixels but the border's:
+    zero on affine flow, signed, for a robust penalty to follow (Meister 2018, eq. 4)."""
+    def at(y: int, x: int) -> Tensor:
+        h, w = d.shape[-2:]
+        return d[..., 1 + y : h - 1 + y, 1 + x : w - 1 + x]
+
+    steps = ((0, 1), (1, 0), (1, 1), (1, -1))
+    return torch.stack([at(-y, -x) - 2 * at(0, 0) + at(y, x) for y, x in steps], -3)

@@ -31,7 +31,7 @@ class Stem(nn.Sequential):
     def __init__(self, inputs: int, width: float = 1.0):
         counts = [inputs, *(scaled(c, width) for _, c in STEM)]
         super().__init__(*(
-            _conv(before, after, kernel, 2)
+            conv(before, after, kernel, 2)
             for (kernel, _), before, after in zip(STEM, counts, counts[1:], strict=False)
         ))
         self.channels = counts[1:]
@@ -43,9 +43,9 @@ class Contraction(nn.Module):
     def __init__(self, inputs: int, width: float = 1.0):
         super().__init__()
         self.channels = [scaled(c, width) for c in CONTRACTION]
-        stages: list[nn.Module] = [_conv(inputs, self.channels[0], 3)]
+        stages: list[nn.Module] = [conv(inputs, self.channels[0], 3)]
         for before, after in zip(self.channels, self.channels[1:], strict=False):
-            stages.append(nn.Sequential(_conv(before, after, 3, 2), _conv(after, after, 3)))
+            stages.append(nn.Sequential(conv(before, after, 3, 2), conv(after, after, 3)))
         self.stages = nn.ModuleList(stages)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _ _ _"]]:
@@ -64,20 +64,20 @@ class Refinement(nn.Module):
         super().__init__()
         self.predict, self.up, self.up_map = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         inputs = channels[-1]
-        self.predict.append(_predict(inputs, outputs))
+        self.predict.append(predict(inputs, outputs))
         for skip, count in zip(channels[-2::-1], (scaled(c, width) for c in REFINEMENT), strict=True):
-            self.up.append(nn.Sequential(_up(inputs, count), nn.LeakyReLU(SLOPE)))
-            self.up_map.append(_up(outputs, outputs))
+            self.up.append(nn.Sequential(upconv(inputs, count), nn.LeakyReLU(SLOPE)))
+            self.up_map.append(upconv(outputs, outputs))
             inputs = skip + count + outputs
-            self.predict.append(_predict(inputs, outputs))
+            self.predict.append(predict(inputs, outputs))
 
     def forward(self, features: Sequence[Float[Tensor, "b _ _ _"]]) -> list[Float[Tensor, "b o _ _"]]:
         x = features[-1]
         maps = [self.predict[0](x)]
         levels = zip(self.up, self.up_map, self.predict[1:], features[-2::-1], strict=True)
-        for up, up_map, predict, skip in levels:
+        for up, up_map, last, skip in levels:
             x = torch.cat([skip, up(x), up_map(maps[-1])], 1)
-            maps.append(predict(x))
+            maps.append(last(x))
         return maps[::-1]
 
 
@@ -93,7 +93,7 @@ class FlowNetS(nn.Module):
     def forward(
         self, first: Float[Tensor, "b 3 h w"], second: Float[Tensor, "b 3 h w"]
     ) -> list[Float[Tensor, "b 2 _ _"]]:
-        _, conv2, conv3 = _each(self.stem, torch.cat([first, second], 1))
+        _, conv2, conv3 = each_layer(self.stem, torch.cat([first, second], 1))
         return self.refinement([conv2, *self.contraction(conv3)])
 
 
@@ -109,14 +109,14 @@ class FlowNetC(nn.Module):
         self.cost = cost
         self.stem = Stem(3, width)
         features, redirected = self.stem.channels[-1], scaled(REDIRECTED, width)
-        self.redirect = _conv(features, redirected, 1)
+        self.redirect = conv(features, redirected, 1)
         self.contraction = Contraction(costs + redirected, width)
         self.refinement = Refinement([self.stem.channels[1], *self.contraction.channels], width)
 
     def forward(
         self, first: Float[Tensor, "b 3 h w"], second: Float[Tensor, "b 3 h w"]
     ) -> list[Float[Tensor, "b 2 _ _"]]:
-        _, conv2, conv3 = _each(self.stem, first)
+        _, conv2, conv3 = each_layer(self.stem, first)
         fit = nn.functional.leaky_relu(self.cost(conv3, self.stem(second)), SLOPE)
         return self.refinement([conv2, *self.contraction(torch.cat([self.redirect(conv3), fit], 1))])
 
@@ -127,13 +127,15 @@ def padded(image: Float[Tensor, "b c h w"], multiple: int = MULTIPLE) -> Float[T
     return nn.functional.pad(image, (0, -w % multiple, 0, -h % multiple), mode="replicate")
 
 
-def full_size(quarter: Float[Tensor, "b c _ _"], height: int, width: int) -> Float[Tensor, "b c {height} {width}"]:
-    """A map at 1/4 of the padded size, enlarged bilinearly and cut to the image."""
-    large = nn.functional.interpolate(quarter, scale_factor=4, mode="bilinear", align_corners=False)
+def full_size(
+    small: Float[Tensor, "b c _ _"], height: int, width: int, scale: int = 4
+) -> Float[Tensor, "b c {height} {width}"]:
+    """A map at 1 / scale of the padded size, enlarged bilinearly and cut to the image."""
+    large = nn.functional.interpolate(small, scale_factor=scale, mode="bilinear", align_corners=False)
     return large[..., :height, :width]
 
 
-def _each(layers: nn.Sequential, x: Tensor) -> list[Tensor]:
+def each_layer(layers: nn.Sequential, x: Tensor) -> list[Tensor]:
     """What every layer puts out."""
     out = []
     for layer in layers:
@@ -142,17 +144,20 @@ def _each(layers: nn.Sequential, x: Tensor) -> list[Tensor]:
     return out
 
 
-def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+def conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """Convolution + leaky ReLU; the output has ceil(size / stride) pixels."""
     layer = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2)
     nn.init.constant_(layer.bias, 0.0)  # type: ignore[arg-type]
     return nn.Sequential(_drawn(layer), nn.LeakyReLU(SLOPE))
 
 
-def _up(inputs: int, outputs: int) -> nn.Module:
+def upconv(inputs: int, outputs: int) -> nn.Module:
+    """Transposed convolution to twice the size, linear and without bias."""
     return _drawn(nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False))
 
 
-def _predict(inputs: int, outputs: int) -> nn.Module:
+def predict(inputs: int, outputs: int) -> nn.Module:
+    """A linear convolution without bias that makes a prediction."""
     return _drawn(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False))
 
 

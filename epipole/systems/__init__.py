@@ -26,6 +26,7 @@ SYSTEMS = {
     "vid2depth": "depth.vid2depth:Vid2Depth",
     "flownets": "flow.flownet:FlowNetS",
     "flownetc": "flow.flownet:FlowNetC",
+    "unflow": "flow.unflow:UnFlow",
 }
 
 

@@ -6,7 +6,13 @@ import kornia
 import pytest
 import torch
 
-from epipole.losses.smooth import edge_aware, edge_aware_second_order, mean_normalised, second_order
+from epipole.losses.smooth import (
+    edge_aware,
+    edge_aware_second_order,
+    mean_normalised,
+    second_order,
+    second_order_directions,
+)
 
 F64 = torch.float64
 
@@ -119,3 +125,15 @@ def test_gradcheck(generator):
     assert torch.autograd.gradcheck(lambda x: edge_aware(mean_normalised(x), image), (d,))
     assert torch.autograd.gradcheck(second_order, (d,))
     assert torch.autograd.gradcheck(edge_aware_second_order, (d, image.requires_grad_()))
+
+
+def test_second_order_in_four_directions_is_the_formula_pixel_by_pixel(generator):
+    d = torch.randn(2, 2, 5, 6, generator=generator, dtype=F64)
+    bent = second_order_directions(d)
+    assert bent.shape == (2, 2, 4, 3, 4)
+    for k, (y, x) in enumerate([(0, 1), (1, 0), (1, 1), (1, -1)]):
+        for v in range(1, 4):
+            for u in range(1, 5):
+                expected = d[..., v - y, u - x] - 2 * d[..., v, u] + d[..., v + y, u + x]
+                torch.testing.assert_close(bent[..., k, v - 1, u - 1], expected)
+    assert second_order_directions(ramp()).abs().max() < 1e-12
