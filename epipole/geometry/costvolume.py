@@ -162,3 +162,17 @@ def _gathered(grad: Tensor, shifted: bool) -> Tensor:
         part = total[..., : w - d] if shifted else total[..., d:]
         part += grad[:, :, d, :, d:]
     return total
+
+
+def soft_argmin(
+    cost: Float[Tensor, "b d h w"]
+) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
+    """Mean and variance (px, px^2) of the distribution softmax(-cost) over disparities 0, 1, ... (Kendall 2017, eq. 1).
+
+    The mean is a disparity with sub-pixel steps, and between two equal minima it lies in their middle; there the
+    variance is large.
+    """
+    share = (-cost).softmax(1)
+    d = torch.arange(cost.shape[1], dtype=cost.dtype, device=cost.device)[:, None, None]
+    mean = (share * d).sum(1, keepdim=True)
+    return mean, (share * (d - mean).square()).sum(1, keepdim=True)

@@ -27,6 +27,8 @@ SYSTEMS = {
     "flownets": "flow.flownet:FlowNetS",
     "flownetc": "flow.flownet:FlowNetC",
     "unflow": "flow.unflow:UnFlow",
+    "gcnet": "stereo.gcnet:GCNet",
+    "gcnet_reprojection": "stereo.gcnet:GCNetByReprojection",
 }
 
 

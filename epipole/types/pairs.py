@@ -30,3 +30,15 @@ def next_views(views: Views, who: str) -> tuple[Tensor, Tensor]:
     if image.ndim != 5 or image.shape[2] != 3:
         raise InputError(f"{who} reads colour images [scenes, views, 3, height, width], not {list(image.shape)}")
     return image.flatten(0, 1), image.roll(-1, 1).flatten(0, 1)
+
+
+def two_views(views: Views, who: str) -> tuple[Tensor, Tensor]:
+    """The left and the right colour images [b 3 h w] of pairs that are taken to be rectified.
+
+    Raises InputError, in the name of the system `who`, for anything but two colour images in scenes.
+    """
+    image, shape = views.image, list(views.image.shape)
+    if len(shape) != 5 or shape[1:3] != [2, 3]:
+        raise InputError(f"{who} reads pairs of colour images [scenes, 2, 3, height, width], left then right, "
+                         f"not {shape}")
+    return image[:, 0], image[:, 1]

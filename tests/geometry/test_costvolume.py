@@ -1,5 +1,7 @@
 """Cost volumes against loops that say what they mean."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from epipole.geometry.costvolume import (
     correlation_1d,
     correlation_2d,
     difference_volume,
+    soft_argmin,
 )
 
 F64 = torch.float64
@@ -116,3 +119,23 @@ def test_lower_precision(dtype):
     fast = correlation_1d(left.to(dtype), right.to(dtype), 4)
     assert fast.dtype == dtype
     torch.testing.assert_close(fast.to(F64), correlation_1d(left, right, 4), atol=0.02, rtol=0.02)
+
+
+def test_soft_argmin_equals_its_naive_twin_and_gradcheck(generator):
+    cost = torch.randn(2, 7, 3, 4, generator=generator, dtype=torch.float64, requires_grad=True)
+    mean, variance = soft_argmin(cost)
+    for b, y, x in ((b, y, x) for b in range(2) for y in range(3) for x in range(4)):
+        weights = [math.exp(-float(c)) for c in cost[b, :, y, x].detach()]
+        expected = sum(d * w for d, w in enumerate(weights)) / sum(weights)
+        spread = sum((d - expected) ** 2 * w for d, w in enumerate(weights)) / sum(weights)
+        assert float(mean[b, 0, y, x].detach()) == pytest.approx(expected)
+        assert float(variance[b, 0, y, x].detach()) == pytest.approx(spread)
+    assert torch.autograd.gradcheck(soft_argmin, cost)
+
+
+def test_soft_argmin_finds_the_least_cost_and_stands_between_two():
+    cost = torch.zeros(1, 16, 1, 2)
+    cost[0, 7, 0, 0] = cost[0, 6, 0, 1] = cost[0, 8, 0, 1] = -100
+    mean, variance = soft_argmin(cost)
+    torch.testing.assert_close(mean.flatten(), torch.tensor([7.0, 7.0]))
+    torch.testing.assert_close(variance.flatten(), torch.tensor([0.0, 1.0]))
