@@ -15,12 +15,13 @@ from ..engine.system import System
 from ..types.errors import InputError
 
 SYSTEMS = {
-    "eigen": "depth.eigen:Eigen",
-    "garg": "depth.garg:Garg",
-    "monodepth2": "depth.monodepth2:Monodepth2",
     "diw": "depth.diw:DepthInTheWild",
     "cao": "depth.cao:Cao",
+    "eigen": "depth.eigen:Eigen",
+    "garg": "depth.garg:Garg",
     "monodepth": "depth.monodepth:Monodepth",
+    "monodepth2": "depth.monodepth2:Monodepth2",
+    "fcrn": "depth.fcrn:Fcrn",
     "reprojection": "depth.reprojection:ReprojectionDepth",
     "sfmlearner": "depth.sfmlearner:SfmLearner",
     "vid2depth": "depth.vid2depth:Vid2Depth",
