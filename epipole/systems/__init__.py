@@ -15,6 +15,7 @@ from ..engine.system import System
 from ..types.errors import InputError
 
 SYSTEMS = {
+    "deepvo": "motion.deepvo:DeepVO",
     "diw": "depth.diw:DepthInTheWild",
     "cao": "depth.cao:Cao",
     "eigen": "depth.eigen:Eigen",
