@@ -15,6 +15,9 @@ from ..engine.system import System
 from ..types.errors import InputError
 
 SYSTEMS = {
+    "posenet": "motion.posenet:PoseNet",
+    "posenet_geometric": "motion.posenet:PoseNetGeometric",
+    "posenet_learned": "motion.posenet:PoseNetLearned",
     "deepvo": "motion.deepvo:DeepVO",
     "diw": "depth.diw:DepthInTheWild",
     "cao": "depth.cao:Cao",
