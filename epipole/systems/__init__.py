@@ -19,6 +19,7 @@ SYSTEMS = {
     "posenet_geometric": "motion.posenet:PoseNetGeometric",
     "posenet_learned": "motion.posenet:PoseNetLearned",
     "deepvo": "motion.deepvo:DeepVO",
+    "kuznietsov": "depth.kuznietsov:Kuznietsov",
     "diw": "depth.diw:DepthInTheWild",
     "cao": "depth.cao:Cao",
     "eigen": "depth.eigen:Eigen",
