@@ -35,6 +35,8 @@ SYSTEMS = {
     "unflow": "flow.unflow:UnFlow",
     "gcnet": "stereo.gcnet:GCNet",
     "gcnet_reprojection": "stereo.gcnet:GCNetByReprojection",
+    "dispnet": "stereo.dispnet:DispNet",
+    "dispnetc": "stereo.dispnet:DispNetC",
 }
 
 

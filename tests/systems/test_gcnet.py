@@ -6,7 +6,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from epipole.engine.fit import Train, fit
 from epipole.systems.stereo.gcnet import PRESETS, GCNet, GCNetByReprojection
 from epipole.types.errors import InputError
 from epipole.types.views import Views
@@ -108,16 +107,3 @@ def test_only_a_multiple_of_32_disparities():
 def test_what_is_no_pair_is_refused(shape):
     with pytest.raises(InputError, match="GC-Net"):
         system()(Views(image=torch.rand(shape)))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("cls", [GCNet, GCNetByReprojection])
-def test_it_learns_random_dots_and_follows_a_moved_right_image(cls):
-    """Disparities 1 to 20 on ever new dots; then unseen dots, and the same with the right image moved by 4 px."""
-    model = system(cls, channels=8)
-    fit(model, lambda step: dots(1 + step * 7 % 20, seed=step),
-        Train(steps=400, learning_rate=2e-3, final=0.05, device="cpu"))
-    with torch.no_grad():
-        here, there = (model(dots(k, seed=9999)).disparity[..., 16:] for k in (8, 12))
-    assert (here - 8).abs().mean() < 0.5
-    assert ((there - here) - 4).abs().mean() < 0.5

@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from epipole.engine.fit import Train, fit
 from epipole.geometry.visibility import forward_backward
 from epipole.systems.flow.unflow import PRESETS, UnFlow, within
 from epipole.types.errors import InputError
@@ -134,14 +133,3 @@ def test_without_occlusion_everything_counts():
 def test_what_cannot_teach_is_refused_in_words(shape):
     with pytest.raises(InputError, match="UnFlow"):
         system().loss(Views(image=torch.rand(shape)))
-
-
-@pytest.mark.slow
-def test_it_learns_a_motion_without_having_seen_it():
-    canvas = F.interpolate(torch.rand(4, 3, 24, 24, generator=torch.Generator().manual_seed(0)), (96, 96))
-    views = Views(image=torch.stack([canvas[..., 16:80, 16:80], canvas[..., 14:78, 12:76]], 1))  # moves by (4, 2)
-    model = UnFlow(PRESETS["small"])
-    fit(model, lambda _: views, Train(steps=200, learning_rate=1e-3, device="cpu"))
-    with torch.no_grad():
-        flow = model(views).flow[:, 0, :, 12:-12, 12:-12]
-    assert (flow - torch.tensor([4.0, 2.0])[:, None, None]).norm(dim=1).mean() < 1.5
