@@ -67,8 +67,8 @@ class GCNet(System):
     def cost(self, left: Float[Tensor, "b 3 h w"], right: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d h w"]:
         """What the match of every left pixel with every candidate costs."""
         h, w = left.shape[-2:]
-        features = [self.tower(2 * padded(image, MULTIPLE) - 1) for image in (left, right)]
-        volume = concatenation_volume(*features, self.config.disparities // 2)
+        one, two = (self.tower(2 * padded(image, MULTIPLE) - 1) for image in (left, right))
+        volume = concatenation_volume(one, two, self.config.disparities // 2)
         return self.hourglass(volume)[..., :h, :w]
 
     def loss(self, views: Views) -> dict[str, Tensor]:
