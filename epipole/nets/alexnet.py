@@ -43,8 +43,14 @@ class CoarseToFine(nn.Module):
 def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
     layer = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2)
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-    nn.init.zeros_(layer.bias)
-    return nn.Sequential(layer, nn.ReLU())
+    return nn.Sequential(_unbiased(layer), nn.ReLU())
+
+
+def _unbiased(layer: nn.Conv2d) -> nn.Conv2d:
+    """The layer, its biases set to 0."""
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
 
 
 def _pool() -> nn.Module:
@@ -56,8 +62,7 @@ class _Map(nn.Conv2d):
 
     def __init__(self, inputs: int):
         super().__init__(inputs, 1, 3, padding=1)
-        nn.init.normal_(self.weight, std=0.1)
-        nn.init.zeros_(self.bias)
+        nn.init.normal_(_unbiased(self).weight, std=0.1)
         self.gain = GAIN / (9 * inputs) ** 0.5
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
