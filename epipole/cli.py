@@ -155,6 +155,7 @@ def _world(options: Namespace) -> None:
 
     print(render(options.out, options.family, options.frames, options.seed, options.difficulty))
 
+
 ACTIONS = {
     "learn": _learn, "inspect": _inspect, "judge": _judge, "show": _show, "train": _train, "list": _list,
     "demo": _demo, "world": _world,

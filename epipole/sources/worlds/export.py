@@ -11,7 +11,8 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
+from torch import Tensor
 
 from epipole.formats import kitti, png16
 from epipole.formats.atomic import make_folder, replacing
@@ -43,7 +44,7 @@ def write_world(spec: Spec, folder: str | Path, progress: Progress | None = None
     for done, _ in enumerate(_write_frames(spec, folder, workers), 1):
         if progress:
             progress(done, len(world))
-    _write_image(folder / "contact_sheet.png", contact_sheet(world))
+    write_image(folder / "contact_sheet.png", contact_sheet(world))
     with replacing(folder / "world.yaml") as part:
         part.write_text(spec.to_yaml())
     return folder
@@ -66,7 +67,7 @@ def _open(spec: Spec) -> World:
 
 def _write_frame(spec: Spec, folder: Path, index: int) -> None:
     view = _open(spec)[index]
-    _write_image(folder / "color" / f"{index:06d}.jpg", _pixels(view))
+    write_image(folder / "color" / f"{index:06d}.jpg", rgb(view.image[0]))
     depth = np.where(view.depth_valid[0, 0].numpy(), view.depth[0, 0].numpy(), 0)
     depth = np.where(depth * MILLIMETRES > png16.LARGEST, 0, depth)  # too far for the file: unknown, not nearer
     png16.write(folder / "depth" / f"{index:06d}.png", depth, MILLIMETRES)
@@ -80,29 +81,40 @@ def _make_frame_folders(folder: Path, frames: int) -> None:
             raise InputError(f"{folder / name} holds files of another clip ({min(others)}); give an empty folder")
 
 
-def _write_image(path: Path, image: UInt8[np.ndarray, "h w 3"]) -> None:
+def write_image(path: Path, image: UInt8[np.ndarray, "h w 3"]) -> None:
+    """RGB bytes as JPEG or PNG, whichever the suffix says."""
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix == ".jpg" else []
     _, data = cv2.imencode(path.suffix, np.ascontiguousarray(image[..., ::-1]), options)
     with replacing(path) as part:
         part.write_bytes(data.tobytes())
 
 
-def _pixels(view: Views) -> UInt8[np.ndarray, "h w 3"]:
-    """The view's image as RGB bytes."""
-    return (view.image[0] * 255).round().byte().permute(1, 2, 0).numpy()
+def rgb(image: Float[Tensor, "3 h w"]) -> UInt8[np.ndarray, "h w 3"]:
+    """An image as RGB bytes."""
+    return (image * 255).round().byte().permute(1, 2, 0).numpy()
 
 
-def _depth_colours(view: Views) -> UInt8[np.ndarray, "h w 3"]:
-    """Inverse depth from 0.1 /m (blue) to 1.2 /m (red)."""
-    near = 1 / np.maximum(view.depth[0, 0].numpy(), 1e-3)
-    level = np.where(view.depth_valid[0, 0].numpy(), np.clip((near - 0.1) / 1.1, 0, 1), 0)
-    return cv2.applyColorMap((255 * level).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1]
+def _depth_colours(view: Views, limits: tuple[float, float]) -> UInt8[np.ndarray, "h w 3"]:
+    """Inverse depth from far (blue) to near (red); black where nothing is seen."""
+    (low, high), known = limits, view.depth_valid[0, 0].numpy()
+    near = 1 / np.where(known, view.depth[0, 0].numpy(), np.inf)
+    level = np.clip((near - low) / max(high - low, 1e-9), 0, 1)
+    colours = cv2.applyColorMap((255 * level).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1]
+    return np.where(known[..., None], colours, 0).astype(np.uint8)
+
+
+def _limits(views: list[Views]) -> tuple[float, float]:
+    """The 2nd and 98th percentile of all inverse depths, 1/m, so that one near thing does not darken a whole sheet."""
+    near = [1 / view.depth[view.depth_valid].numpy() for view in views]
+    low, high = np.quantile(np.concatenate(near), [0.02, 0.98])
+    return float(low), float(high)
 
 
 def contact_sheet(world: World, count: int = 8, columns: int = 4) -> UInt8[np.ndarray, "h w 3"]:
-    """RGB picture of `count` views spread over the clip, each above its inverse depth."""
+    """RGB picture of `count` views spread over the clip, each above its inverse depth, all in the same colours."""
     views = [world[int(i)] for i in np.linspace(0, len(world) - 1, count)]
-    cells = [np.vstack([_pixels(v), _depth_colours(v)]) for v in views]
+    limits = _limits(views)
+    cells = [np.vstack([rgb(v.image[0]), _depth_colours(v, limits)]) for v in views]
     return np.vstack([np.hstack(cells[k : k + columns]) for k in range(0, count, columns)])
 
 
