@@ -20,7 +20,7 @@ from epipole.sources.worlds.imu import GRAVITY, Errors, measure
 from epipole.sources.worlds.render import cast
 from epipole.types.errors import InputError
 
-QUICK = {("room", 3), ("street", 2)}  # the rest is for `make test-slow`
+QUICK = {("room", 3)}  # the rest is for `make test-slow`
 EACH = [pytest.param((family, level), marks=() if (family, level) in QUICK else pytest.mark.slow,
                      id=f"{family}-{level}") for family in FAMILIES for level in range(4)]
 FAMILY = [pytest.param(family, marks=() if family == "room" else pytest.mark.slow) for family in FAMILIES]
@@ -138,6 +138,12 @@ def test_other_textures_leave_all_but_the_image_alone(world: World) -> None:
         assert torch.equal(other[name], value) == (name != "image")
 
 
+@pytest.mark.parametrize("level", [0, 3])
+def test_a_street_keeps_to_its_budget_of_triangles(level: int) -> None:
+    spec = Spec("street", difficulty=level)
+    assert 20_000 < len(FAMILIES["street"].scene(spec, spec.random("layout")).corners) < 80_000
+
+
 # ---- bits ----------------------------------------------------------------------------------------------------------
 
 
@@ -147,7 +153,8 @@ def digest(spec: Spec) -> str:
     return hashlib.sha256(b"".join(data)).hexdigest()
 
 
-@pytest.mark.parametrize("family", FAMILY)
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
 def test_processes_agree_bit_for_bit(family: str) -> None:
     """Test 4."""
     spec = Spec(family, difficulty=2, seed=6, frames=4, width=64, height=48, sensor=TYPICAL)

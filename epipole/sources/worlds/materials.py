@@ -57,7 +57,7 @@ SURFACES = {
     "screen": Surface((plain, collage, blotches), (2.0, 5.0), (0.1, 0.6), (0.02, 0.5)),
     "plastic": Surface((plain, blotches), (8.0, 16.0), (0.0, 0.5), (0.05, 0.9)),
     "linen": Surface((stripes, blotches, tiles, collage), (6.0, 14.0), (0.05, 0.5), (0.4, 0.95)),
-    "road": Surface((blotches,), (6.0, 18.0), (0.0, 0.1), (0.25, 0.42)),
+    "road": Surface((blotches,), (1.0, 8.0), (0.0, 0.1), (0.25, 0.42)),
     "pavement": Surface((tiles, bricks), (1.2, 3.0), (0.0, 0.15), (0.4, 0.65), (0.05, 0.12)),
     "kerb": Surface((blotches,), (5.0, 12.0), (0.0, 0.06), (0.5, 0.75)),
     "grass": Surface((blotches,), (4.0, 10.0), (0.3, 0.6), (0.15, 0.45), (0.2, 0.32)),

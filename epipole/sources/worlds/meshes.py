@@ -109,10 +109,10 @@ def lathe(profile: list[tuple[float, float]], segments: int = 28) -> Mesh:
     return Mesh(corners[solid], triangles(normals)[solid])
 
 
-def ball(radius: float, flatten: float = 1.0) -> Mesh:
+def ball(radius: float, flatten: float = 1.0, segments: int = 28) -> Mesh:
     """An ellipsoid that stands on the floor."""
-    t = np.linspace(-np.pi / 2, np.pi / 2, 15)
-    return lathe([(max(radius * np.cos(a), 0.0), radius * flatten * (1 + np.sin(a))) for a in t])
+    t = np.linspace(-np.pi / 2, np.pi / 2, segments // 2 + 1)
+    return lathe([(max(radius * np.cos(a), 0.0), radius * flatten * (1 + np.sin(a))) for a in t], segments)
 
 
 def cylinder(radius: float, height: float, z: float = 0.0, top: float | None = None, segments: int = 28) -> Mesh:

@@ -107,7 +107,7 @@ class Scene:
         return _moment(self, time) if self.motions else self.still
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _moment(scene: Scene, time: float) -> Moment:
     there, back = scene.still.T_world_object.copy(), scene.still.T_object_world.copy()
     for k, motion in scene.motions.items():

@@ -22,8 +22,8 @@ def _loft(profile: list[tuple[float, float, float, float]]) -> Mesh:
     return flat(np.array(faces))
 
 
-def _wheel(x: float, y: float, r: float, width: float) -> Mesh:
-    mesh = cylinder(r, width, -width / 2, segments=12)
+def _wheel(x: float, y: float, r: float, width: float, segments: int = 8) -> Mesh:
+    mesh = cylinder(r, width, -width / 2, segments=segments)
     T = np.eye(4)
     T[:3, :3] = [[1, 0, 0], [0, 0, -1], [0, 1, 0]]  # its axle lies across the car
     T[:3, 3] = x, y, r
@@ -50,7 +50,7 @@ def car(rng: np.random.Generator) -> Piece:
     r = rng.uniform(0.29, 0.35)
     axles = (back + 0.19 * length, front - 0.19 * length)
     wheels = [_wheel(x, i * (w - 0.08), r, 0.2) for x in axles for i in (-1, 1)]
-    hubs = [_wheel(x, i * (w + 0.02), r * 0.6, 0.03).moved(rigid(0.0, 0.0, r * 0.4)) for x in axles for i in (-1, 1)]
+    hubs = [_wheel(x, 0.0, r * 0.6, 2 * w + 0.07, 6).moved(rigid(0.0, 0.0, r * 0.4)) for x in axles]
     lights = [box(0.04, 0.3, 0.12, front - 0.08, i * w * 0.65, waist * 0.62) for i in (-1, 1)]
     rear = [box(0.04, 0.25, 0.14, back + 0.01, i * w * 0.75, waist * 0.75) for i in (-1, 1)]
     plates = [box(0.02, 0.5, 0.11, x, 0.0, low + 0.22) for x in (back - 0.005, front + 0.005)]
@@ -64,9 +64,9 @@ def car(rng: np.random.Generator) -> Piece:
 def tree(rng: np.random.Generator) -> Piece:
     trunk, r, crown = rng.uniform(1.8, 3.2), rng.uniform(0.09, 0.2), rng.uniform(1.0, 2.0)
     parts = [Part(cylinder(r, trunk + 0.5 * crown, 0.0, r * 0.6, 10), "bark")]
-    for k in range(int(rng.integers(4, 9))):
+    for k in range(int(rng.integers(3, 7))):
         angle, out = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.65) * crown
-        lump = blob(rng, crown * rng.uniform(0.4, 0.7), rng.uniform(0.2, 0.45), 7)
+        lump = blob(rng, crown * rng.uniform(0.4, 0.7), rng.uniform(0.2, 0.45), 5)
         at = rigid(out * np.cos(angle), out * np.sin(angle), trunk + crown * rng.uniform(0.35, 1.3))
         parts.append(Part(lump.moved(at), "leaf", 1 + k % 2))
     return Piece(parts, (2 * crown, 2 * crown, trunk + 2 * crown), kind="vegetation")
@@ -76,7 +76,7 @@ def bush(rng: np.random.Generator) -> Piece:
     lumps = []
     for _ in range(int(rng.integers(2, 5))):
         at = rigid(rng.uniform(-0.5, 0.5), rng.uniform(-0.3, 0.3), 0.3)
-        lumps.append(blob(rng, rng.uniform(0.25, 0.5), 0.35, 6).moved(at))
+        lumps.append(blob(rng, rng.uniform(0.25, 0.5), 0.35, 5).moved(at))
     return Piece([Part(joined(lumps), "leaf")], (1.6, 1.0, 0.9), kind="vegetation")
 
 
@@ -116,9 +116,9 @@ def person(rng: np.random.Generator) -> Piece:
     h, w = rng.uniform(1.55, 1.9), rng.uniform(0.17, 0.23)
     legs = [cylinder(0.08, 0.48 * h, 0.0, 0.1, 8).moved(rigid(0.0, i * 0.1, 0.0)) for i in (-1, 1)]
     outline = [(0.0, 0.42), (w * 1.1, 0.42), (w, 0.6), (w * 1.05, 0.78), (0.07, 0.86), (0.0, 0.86)]
-    coat = lathe([(r, z * h) for r, z in outline], 12)
+    coat = lathe([(r, z * h) for r, z in outline], 8)
     return Piece([Part(joined(legs), "fabric"), Part(coat, "print", 1),
-                  Part(ball(0.11, 1.2).moved(rigid(0.0, 0.0, 0.85 * h)), "skin", 2)], (0.5, 0.5, h), kind="person")
+                  Part(ball(0.11, 1.2, 10).moved(rigid(0.0, 0.0, 0.85 * h)), "skin", 2)], (0.5, 0.5, h), kind="person")
 
 
 def house(rng: np.random.Generator, width: float) -> Piece:
@@ -131,6 +131,8 @@ def house(rng: np.random.Generator, width: float) -> Piece:
     shop, balcony, sills = rng.random() < 0.4, rng.random() < 0.3, rng.random() < 0.7
     wall = [box(width, deep, height, 0.0, deep / 2)]
     panes, trims, rails = [], [box(width, 0.12, 0.25, 0.0, -0.06, height - 0.3)], []
+    if sills:  # one ledge under all windows of a storey
+        trims += [box(width, 0.16, 0.1, 0.0, -0.08, base + k * storey + 0.7) for k in range(1, floors)]
     entrance = int(rng.integers(columns))
     for i in range(columns):
         x = ((i + 0.5) / columns - 0.5) * width
@@ -142,9 +144,8 @@ def house(rng: np.random.Generator, width: float) -> Piece:
             wide, high = (width / columns - 0.5, 2.1) if k == 0 and shop else (w, tall)
             panes.append(box(wide, 0.04 + inset, high, x, -0.02 - inset / 2, z + 0.4 * (k == 0)))
             top = z + 0.4 * (k == 0)
-            trims.append(box(wide + 2 * frame, 0.03 + inset, high + frame, x, -0.015 - inset / 2, top))
-            if sills:
-                trims.append(box(wide + 0.3, 0.22, 0.08, x, -0.11, top - 0.08))
+            if k < 3:  # frames higher up are hardly seen from the road
+                trims.append(box(wide + 2 * frame, 0.03 + inset, high + frame, x, -0.015 - inset / 2, top))
             if balcony and k and (i + k) % 2:
                 rails += [box(wide + 0.8, 0.9, 0.1, x, -0.45, top - 0.3),
                           box(wide + 0.8, 0.05, 0.9, x, -0.88, top - 0.2)]

@@ -70,8 +70,8 @@ class Plan:
 PLANS = (
     Plan(0, 0.15, 30.0, 20.0, (0.4, 0.8), (45.0, 70.0), (0.6, 0.75)),
     Plan(2, 0.35, 18.0, 12.0, (1.0, 1.6), (35.0, 60.0), (0.45, 0.6)),
-    Plan(4, 0.5, 14.0, 8.0, (1.2, 2.2), (25.0, 55.0), (0.3, 0.5)),
-    Plan(6, 0.75, 10.0, 5.0, (1.6, 3.0), (12.0, 40.0), (0.15, 0.35)),
+    Plan(4, 0.42, 14.0, 8.0, (1.2, 2.2), (25.0, 55.0), (0.3, 0.5)),
+    Plan(6, 0.5, 13.0, 5.0, (1.6, 3.0), (15.0, 40.0), (0.25, 0.45)),
 )
 
 
@@ -195,7 +195,7 @@ def daylight(rng: np.random.Generator, plan: Plan) -> Lighting:
 def scene(spec: Spec, rng: np.random.Generator) -> Scene:
     """The block of this seed and scene; neither textures nor the camera's motion change it."""
     plan = PLANS[spec.difficulty]
-    block = Block(rng, rng.uniform(64, 100), rng.uniform(56, 80), SceneBuilder(CLASSES))
+    block = Block(rng, rng.uniform(64, 90), rng.uniform(56, 72), SceneBuilder(CLASSES))
     ground(block)
     houses(block)
     parked_cars(block, plan.parked)
