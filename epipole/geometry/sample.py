@@ -24,8 +24,8 @@ def sample_share(
 ) -> tuple[Float[Tensor, "b c y x"], Bool[Tensor, "b 1 y x"]]:
     """The same at shares of the image, from -1 in the centre of its first pixel to 1 in that of its last one. None may
     be NaN."""
-    x, y = at.split(1, 1)
-    return _look_up(image, at), (x.abs() <= 1) & (y.abs() <= 1)
+    x, y = at.detach().abs().split(1, 1)
+    return _look_up(image, at), torch.maximum(x, y) <= 1
 
 
 def pixels_to_share(height: int, width: int, like: Tensor) -> Float[Tensor, "3 3"]:

@@ -89,8 +89,10 @@ class _Reprojection(torch.autograd.Function):
     def forward(ctx: Any, depth: Tensor, A: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         known = depth.nan_to_num(0, 0, 0)
         x, y, z = (ray.mul_(known).add_(c[:, k, None, None]) for k, ray in enumerate(_rays(A, depth)))
-        front = (z > NEAR) & depth.isfinite()
-        pixels = torch.stack([x, y], 1).div_(z.clamp(min=NEAR)[:, None])
+        front = (z > NEAR) & (depth == known)
+        pixels, over = depth.new_empty(len(depth), 2, *depth.shape[1:]), z.clamp(min=NEAR).reciprocal_()
+        torch.mul(x, over, out=pixels[:, 0])
+        torch.mul(y, over, out=pixels[:, 1])
         ctx.save_for_backward(depth, A, pixels, z, front)
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(front)
