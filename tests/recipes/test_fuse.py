@@ -20,7 +20,7 @@ def surface_on_the_way(room: Room, points: np.ndarray, frame: int) -> np.ndarray
     T = room.world.poses[frame].numpy()
     world = METRES * points @ room.world.poses[0].numpy()[:3, :3].T + room.world.poses[0].numpy()[:3, 3]
     ray = world - T[:3, 3]
-    return room.world.geometry.rays.cast(np.broadcast_to(T[:3, 3], ray.shape).copy(), ray).t
+    return room.world.moment(frame).rays.cast(np.broadcast_to(T[:3, 3], ray.shape).copy(), ray).t
 
 
 def test_the_cloud_lies_on_the_surfaces_of_the_room(room):

@@ -94,7 +94,7 @@ def test_the_guess_for_a_slanted_plane_is_its_exact_flow():
 @pytest.mark.parametrize("pair", [(0, 1), (3, 5), (12, 11)])
 def test_the_guess_is_near_the_exact_flow_of_a_room(exact, pair):
     large = RoomWorld(Spec(**SPEC.__dict__ | {"width": 2 * SIZE[0], "height": 2 * SIZE[1]}))
-    large.poses = exact.world.poses
+    large.path = exact.world.path
     guesses = rigid_guesses(exact.solution.scene, exact.solution.pixels, SIZE)(pair)
     for (a, b), guess in zip((pair, pair[::-1]), guesses, strict=True):
         flow, seen = large.flow(a, b)
