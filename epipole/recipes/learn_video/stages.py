@@ -33,7 +33,7 @@ FIRST_SHARE = 0.2          # of the steps, before the path is put together again
 AHEAD, PER_FRAME = 35.0, 0.08  # seconds that come after learning: placing, writing, showing and judging every frame
 LEAST_LEARNING = 0.3       # share of the budget that is learning, whatever the rest takes
 KEEP_EVERY = 5.0           # seconds of a phase that a kill may leave uncounted
-HOW = Train(learning_rate=5e-4, warmup=50, weight_decay=1e-2, clip=1.0, bf16=True, channels_last=True)
+HOW = Train(learning_rate=3e-4, warmup=50, weight_decay=1e-2, clip=1.0, bf16=True, channels_last=True)
 
 
 @dataclass
