@@ -56,11 +56,14 @@ def with_frames_between(
         return keys, stores, path
     dense = key_images(run, footage, sorted({*keys.key_frames.tolist(), *(b.frame for b in found)}), keys.size, "dense")
     index = np.searchsorted(dense.key_frames, keys.key_frames)
-    for store in stores:
-        store.pairs = index[store.pairs]
     at = [(int(index[b.before]), int(np.searchsorted(dense.key_frames, b.frame)), int(index[b.after])) for b in found]
     pairs = [pair for a, b, c in at for pair in ((a, b), (b, c))]
-    stores = [*stores, correspond(run, "between", dense, pairs, homography_guesses(dense.gray))]
+    near = correspond(run, "between", dense, pairs, homography_guesses(dense.gray))
+    if not len(near):  # what lies between sees no more than they do
+        return keys, stores, path
+    for store in stores:
+        store.pairs = index[store.pairs]
+    stores = [*stores, near]
     with run.phase("place between"):
         return dense, stores, stored(run.work / "path-dense.safetensors", lambda: placed(path, stores, index, at))
 
