@@ -36,3 +36,11 @@ class Views(Batch):
     matches: Float[Tensor, "*B M 4"]             # px, x y of a point in view 0 and x y in view 1
     matches_valid: Bool[Tensor, "*B M"]          # which rows hold a match; the others fill the batch
     distortion: Float[Tensor, "*B N 5"]          # k1 k2 p1 p2 k3 (Brown 1966)
+    label: Int64[Tensor, "*B N"]                 # class of what a view shows as a whole
+    silhouette: Bool[Tensor, "*B N 1 H W"]       # the pixels of the one thing that the scene is about
+    keypoints: Float[Tensor, "*B N P 2"]         # px, x y of points to detect
+    keypoints_valid: Bool[Tensor, "*B N P"]      # which rows hold a point; the others fill the batch
+    focus: Float[Tensor, "*B N"]                 # m, z at which the lens is focused
+    occupancy: Bool[Tensor, "*B D D D"]          # z y x, voxels within the one thing that the scene is about
+    surface_points: Float[Tensor, "*B S 3"]      # m, world, evenly on its surface
+    geometry_image: Float[Tensor, "*B 3 G G"]    # m, world, its surface laid flat by the octahedral map
