@@ -12,8 +12,9 @@ NORMAL, DISTANCE = torch.tensor([0.15, -0.2, 1.0]), 3.0  # the plane NORMAL . X 
 
 def plane_clip(scenes: int = 2, views: int = 3, height: int = 64, width: int = 96) -> Views:
     """Scenes differ in texture and motion; the texture is smooth, so that bilinear look-up is nearly exact."""
-    twist = torch.tensor([0.12, 0.02, 0.05, 0.01, -0.015, 0.008]) * torch.arange(views)[None, :, None]
-    return plane_views(se3_exp(twist * (1 + 0.3 * torch.arange(scenes)[:, None, None])), height, width)
+    twist = torch.tensor([0.12, 0.02, 0.05, 0.01, -0.015, 0.008]) * (1 + 0.3 * torch.arange(scenes)[:, None])
+    clip = plane_views(se3_exp(twist[:, None] * torch.arange(views)[:, None]), height, width)
+    return Views(**clip.fields(), imu=readings(twist, views))
 
 
 def plane_pair(scenes: int = 2, height: int = 64, width: int = 96) -> Views:
@@ -42,7 +43,23 @@ def plane_views(T_world_camera: Tensor, height: int, width: int) -> Views:
     target, front = project(transform(T_next_this, unproject(depth, K)), K[:, next_view])
     inside = ((target >= 0) & (target <= torch.tensor([width - 1, height - 1])[:, None, None])).all(-3, keepdim=True)
     return Views(image=image, K=K, T_world_camera=T_world_camera, depth=depth, depth_valid=torch.ones_like(front),
-                 flow=target - pixel_grid(height, width, target), flow_valid=front & inside)
+                 flow=target - pixel_grid(height, width, target), flow_valid=front & inside,
+                 instance=left_half(depth))
+
+
+def readings(twist: Tensor, views: int, count: int = 4) -> Tensor:
+    """What an inertial sensor in the camera measures [b n count 6] while it moves by `twist` [b 6] every second and
+    takes a view; y points down."""
+    times = torch.arange(views)[:, None] + (torch.arange(count) + 1) / count - 1
+    v, w = (x[:, None, None] for x in twist.split(3, -1))
+    R = se3_exp(twist[:, None, None] * times[..., None])[..., :3, :3]
+    pull = torch.linalg.cross(w, v) - (R.mT @ torch.tensor([0, 9.81, 0]))
+    return torch.cat([w.expand_as(pull), pull], -1)
+
+
+def left_half(like: Tensor) -> Tensor:
+    """Instance 0 there, none elsewhere."""
+    return (torch.arange(like.shape[-1]) >= like.shape[-1] // 2).long().neg().expand_as(like)
 
 
 def plane_depth(T_world_camera: Tensor, K: Tensor, height: int, width: int) -> Tensor:

@@ -35,6 +35,8 @@ class Views(Batch):
     baseline: Float[Tensor, "*B N"]              # m, from the left camera of a rectified pair to the right one
     matches: Float[Tensor, "*B M 4"]             # px, x y of a point in view 0 and x y in view 1
     matches_valid: Bool[Tensor, "*B M"]          # which rows hold a match; the others fill the batch
+    imu: Float[Tensor, "*B N R 6"]               # R even readings since the view before, the last one now: gyro rad/s,
+    #                                              acceleration m/s^2 (9.81 upwards at rest), in the sensor's axes
     distortion: Float[Tensor, "*B N 5"]          # k1 k2 p1 p2 k3 (Brown 1966)
     label: Int64[Tensor, "*B N"]                 # class of what a view shows as a whole
     silhouette: Bool[Tensor, "*B N 1 H W"]       # the pixels of the one thing that the scene is about
