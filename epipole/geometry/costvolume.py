@@ -1,29 +1,27 @@
 """Cost volumes: how well every pixel of one feature map fits its candidates in another one.
 
-Correlation is a banded matrix product. Columns go in blocks against all the columns they can meet, as many small dense
-products, of which the band is read as a view; of n + block - 1 columns n are wanted. All gradients are written out,
-because those of slices would be as large as the volume, once per candidate; they cannot be differentiated again.
+Correlation is a banded matrix product. A tile of columns meets all the pixels that any of its own can meet, row by row,
+as few dense products of copies that lie close in memory; the band, n of n + tile - 1 columns, is read as a view. All
+gradients are written out, because those of slices would be as large as the volume, once per candidate; they cannot be
+differentiated again.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-NARROWEST, WIDEST = 16, 32      # blocks of columns
-PRODUCTS = 2**17                # numbers in the products held at a time: what stays in the cache
+FEW, MANY = 16, 32      # columns of a tile, for fewer than MANY candidates in a row and for more
 
 
 def correlation_1d(
     left: Float[Tensor, "b c h w"], right: Float[Tensor, "b c h w"], disparities: int
 ) -> Float[Tensor, "b {disparities} h w"]:
     """Stereo: channel d at (y, x) is the mean over c of left(y, x) right(y, x - d); 0 where x < d."""
-    one, two = left.flip(-1), right.flip(-1)  # x - d becomes x + d
-    return _correlated([one], [two], disparities, before=0, rows=[0])[:, 0].flip(-1)
+    return _Correlation.apply(left, right, _Reach(1, disparities, 0, disparities - 1, 1))[:, 0].flip(1)
 
 
 def correlation_2d(
@@ -35,9 +33,7 @@ def correlation_2d(
     FlowNetC (Dosovitskiy 2015; 21 x 21 displacements).
     """
     m = reach // stride
-    one, two = ([_phase(x, k, stride) for k in range(stride)] for x in (first, second))
-    rows = [j * stride for j in range(-m, m + 1)]
-    return _correlated(one, two, 2 * m + 1, before=m, rows=rows)[..., : first.shape[-1]].flatten(1, 2)
+    return _Correlation.apply(first, second, _Reach(2 * m + 1, 2 * m + 1, m, m, stride)).flatten(1, 2)
 
 
 def concatenation_volume(
@@ -54,70 +50,98 @@ def difference_volume(
     return _Difference.apply(left, right, disparities)
 
 
-def _phase(x: Tensor, k: int, stride: int) -> Tensor:
-    """Columns k, k + stride, ...: displacements by `stride` become displacements by 1. As many for every k."""
-    return F.pad(x, (0, -x.shape[-1] % stride))[..., k::stride]
+class _Reach(NamedTuple):
+    """The candidates of a pixel: rows x columns of them, so many above and left of it, `stride` pixels apart."""
+
+    rows: int
+    columns: int
+    above: int
+    left: int
+    stride: int
 
 
-def _correlated(one: list[Tensor], two: list[Tensor], count: int, before: int, rows: list[int]) -> Tensor:
-    """[b, rows, count, h, w * phases]: mean over c of one(y, x) two(y + rows[j], x - before + i), 0 outside, for every
-    phase, whose columns take turns."""
-    c, w = one[0].shape[1], one[0].shape[-1]
-    block = min(max(NARROWEST, count // 2), WIDEST)
-    rim = (before, -w % block + count - 1 - before, -rows[0], rows[-1])
-    a = torch.stack([F.pad(x / c, (0, -w % block)) for x in one], 1).transpose(2, 3)
-    u = torch.stack([F.pad(x, rim) for x in two], 1).transpose(2, 3)
-    volume = _Band.apply(a, u, [row - rows[0] for row in rows], block)
-    return volume[..., :w, :].flatten(4)
+class _Correlation(torch.autograd.Function):
+    """out(b, j, i, y, x) = 1/c sum_c first(b, c, y, x) second(b, c, y + (j - above) stride, x + (i - left) stride).
 
-
-class _Band(torch.autograd.Function):
-    """out(b, j, i, y, x, p) = sum_c a(b, p, y, c, x) u(b, p, y + rows[j], c, x + i): many small matrix products, each
-    gone before the next, between operands that are not copied."""
+    Of the matrix of a tile's pixels by all that they meet, a row of pixels has numbers in `rows` rows of what is met
+    alone, one later than the row of pixels above. Stored without the rest, it serves both derivatives: by the pixels of
+    the tile row after row, by what is met as overlapping views, as many pixels' rows at a time as meet it.
+    """
 
     @staticmethod
-    def forward(ctx: Any, a: Tensor, u: Tensor, rows: list[int], block: int) -> Tensor:
-        a, u = a.contiguous(), u.contiguous()
-        ctx.save_for_backward(a, u)
-        ctx.rows, ctx.block = rows, block
-        b, phases, h, _, w = a.shape
-        out = a.new_empty(b, len(rows), u.shape[-1] - w + 1, h, w, phases)
-        for there, one, two in _pieces(a, u, rows, block):
-            out[there].copy_(_diagonals(torch.bmm(one.mT, two)).permute(1, 0, 2))
+    def forward(ctx: Any, first: Tensor, second: Tensor, reach: _Reach) -> Tensor:
+        ctx.save_for_backward(first, second)
+        ctx.reach = reach
+        b, c, h, w = first.shape
+        out = first.new_empty(b, reach.rows, reach.columns, h, w)
+        for k, y, x in _tiles(first, reach):
+            a, u = _block(first[k, :, y, x]).div_(c), _window(second[k], y, x, reach)[0]
+            _, n, tile = a.shape
+            products = torch.bmm(_runs(u, n).mT, _runs(a, n))  # n rows*width tile
+            width = u.shape[2] * tile
+            band = products.as_strided((reach.rows, reach.columns, n, tile),
+                                       (width, tile, reach.rows * width, tile + 1))
+            out[k, :, :, y, x] = band
         return out
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        a, u = ctx.saved_tensors
-        grad_a, grad_u = torch.zeros_like(a), torch.zeros_like(u)
-        pieces, gradients = _pieces(a, u, ctx.rows, ctx.block), _pieces(grad_a, grad_u, ctx.rows, ctx.block)
-        for (there, one, two), (_, grad_one, grad_two) in zip(pieces, gradients, strict=True):
-            products = a.new_zeros(len(one), ctx.block, two.shape[-1])
-            _diagonals(products).copy_(grad[there].permute(1, 0, 2))
-            grad_one += torch.bmm(two, products.mT)
-            grad_two += torch.bmm(one, products)
-        return grad_a, grad_u, None, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        (first, second), reach = ctx.saved_tensors, ctx.reach
+        grad_first, grad_second = torch.empty_like(first), torch.zeros_like(second)
+        for k, y, x in _tiles(first, reach):
+            a, (u, into, at) = _block(first[k, :, y, x]), _window(second[k], y, x, reach)
+            (c, n, tile), width, below = a.shape, u.shape[2], reach.rows - 1 - reach.above
+            step = (tile * reach.rows + 1) * width       # from a row of the tile to the next one
+            line = reach.rows * width                    # from a pixel to the next one
+            G = a.new_zeros((n + reach.rows - 1) * step)
+            band = G.as_strided((reach.rows, reach.columns, n, tile), (width, 1, step, line + 1), below * step)
+            torch.div(grad[k, :, :, y, x], c, out=band)
+            there = G.as_strided((n, tile, line), (step, line, 1), below * step)
+            grad_first[k, :, y, x] = torch.bmm(_runs(u, n), there.mT).transpose(0, 1)
+            back = G.as_strided((n, reach.rows * tile, width), (step, line, 1), line - width)
+            a = torch.nn.functional.pad(a, (0, 0, below, reach.above))
+            grad_second[k, :, y, into] += torch.bmm(_runs(a, n), back)[..., at].transpose(0, 1)
+        return grad_first, grad_second, None
 
 
-def _diagonals(products: Tensor) -> Tensor:
-    """View [n count block] of products [n block block+count-1]: element (k, i) is (i, i + k)."""
-    n, block, reach = products.shape
-    return products.as_strided((n, reach - block + 1, block), (block * reach, 1, reach + 1))
+def _tiles(x: Tensor, reach: _Reach) -> Iterator[tuple[int, slice, slice]]:
+    """Image, rows and columns. Pixels `stride` apart meet each other alone, and so share tiles."""
+    (b, _, h, w), s = x.shape, reach.stride
+    tile = s * (FEW if reach.columns < MANY else MANY)
+    for k in range(b):
+        for y, x0 in ((y, x0) for y in range(min(s, h)) for x0 in range(min(s, w))):
+            yield from ((k, slice(y, h, s), slice(x, min(x + tile, w), s)) for x in range(x0, w, tile))
 
 
-def _pieces(a: Tensor, u: Tensor, rows: list[int], block: int) -> Iterator[tuple[Any, Tensor, Tensor]]:
-    """The work by blocks of columns and some image rows: where in the output, and views of both operands."""
-    b, phases, h, _, w = a.shape
-    reach = block + u.shape[-1] - w
-    size = max(1, PRODUCTS // (block * reach))
-    corners = [(y, x) for y in range(0, h, size) for x in range(0, w, block)]
-    for k, p in ((k, p) for k in range(b) for p in range(phases)):
-        for y, x in corners:
-            last = min(y + size, h)
-            for j, row in enumerate(rows):
-                there = (k, j, slice(None), slice(y, last), slice(x, x + block), p)
-                yield there, a[k, p, y:last, :, x : x + block], u[k, p, y + row : last + row, :, x : x + reach]
+def _block(x: Tensor) -> Tensor:
+    """A copy without gaps, in float32 at least."""
+    return torch.empty(x.shape, dtype=torch.promote_types(x.dtype, torch.float32), device=x.device).copy_(x)
+
+
+def _window(x: Tensor, rows: slice, columns: slice, reach: _Reach) -> tuple[Tensor, slice, slice]:
+    """All that the pixels of a tile meet in x [c h w], 0 outside; the columns that lie inside, and which they are of
+    the window's."""
+    s = reach.stride
+    height, width = (len(range(t.start, t.stop, s)) + n - 1
+                     for t, n in ((rows, reach.rows), (columns, reach.columns)))
+    of_map, of_window = _inside(rows.start - s * reach.above, s, height, x.shape[1])
+    into, at = _inside(columns.start - s * reach.left, s, width, x.shape[2])
+    u = torch.zeros(len(x), height, width, dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
+    u[:, of_window, at] = x[:, of_map, into]
+    return u, into, at
+
+
+def _inside(start: int, step: int, count: int, size: int) -> tuple[slice, slice]:
+    """Of the places start, start + step, ... those in [0, size), and which of the `count` they are."""
+    low, high = max(0, -(start // step)), min(count, (size - 1 - start) // step + 1)
+    return slice(start + step * low, max(start + step * high, 0), step), slice(low, high)
+
+
+def _runs(x: Tensor, n: int) -> Tensor:
+    """[n c k * width] of x [c n+k-1 width]: k rows in a row, from each of n rows on; overlapping views."""
+    c, height, width = x.shape
+    return x.as_strided((n, c, (height - n + 1) * width), (width, height * width, 1))
 
 
 class _Concatenation(torch.autograd.Function):
