@@ -23,6 +23,12 @@ class DepthAndMotion(Depth, Motion):
     pass
 
 
+class TwoViewGeometry(DepthAndMotion):
+    flow: Float[Tensor, "*B N 2 H W"]             # px, from view n to view n+1 (the last one's leads to view 0)
+    confidence: Float[Tensor, "*B N 2 H W"]       # in flow's x and in its y, in [0, 1]
+    normals: Float[Tensor, "*B N 3 H W"]          # outward, unit length, camera axes
+
+
 class Pose(Prediction):
     T_world_camera: Float[Tensor, "*B N 4 4"]     # each view by itself, in a known world, m
 
