@@ -35,6 +35,8 @@ SYSTEMS = {
     "unflow": "flow.unflow:UnFlow",
     "gcnet": "stereo.gcnet:GCNet",
     "gcnet_reprojection": "stereo.gcnet:GCNetByReprojection",
+    "mccnn": "stereo.mccnn:MCCNN",
+    "mccnn_fast": "stereo.mccnn:MCCNNFast",
     "dispnet": "stereo.dispnet:DispNet",
     "dispnetc": "stereo.dispnet:DispNetC",
 }
