@@ -20,6 +20,7 @@ SPEC = Spec(seed=5, frames=20, width=96, height=64, speed=8.0)  # the network's 
 
 class ExactRoom(NamedTuple):
     world: RoomWorld
+    folder: Path            # of the footage
     keys: KeyImages
     store: FlowStore
     depth: torch.Tensor     # [n, h, w] of every key frame; its median over the clip is 1
@@ -39,7 +40,7 @@ def exact_room(folder: Path, spec: Spec = SPEC) -> ExactRoom:
     depth = torch.stack([world[i].depth[0, 0] for i in range(spec.frames)])
     pose, unit = world.poses.clone(), float(depth.median())
     pose[:, :3, 3] /= unit
-    return ExactRoom(world, keys, store, depth / unit, solution_of(store, pose, depth / unit, world.K))
+    return ExactRoom(world, folder / "room", keys, store, depth / unit, solution_of(store, pose, depth / unit, world.K))
 
 
 def solution_of(store: FlowStore, T_world_camera: torch.Tensor, depth: torch.Tensor, K: torch.Tensor) -> Solution:

@@ -22,8 +22,13 @@ from epipole.engine.log import read_log
 from epipole.formats.run import RunFiles
 from epipole.recipes.judge_run import judge_run
 from epipole.recipes.learn_video import learn_video, program
+from epipole.recipes.learn_video.agree import JoinedDepth
+from epipole.recipes.learn_video.correspond import KeyImages
+from epipole.recipes.learn_video.predict import Predictor
+from epipole.recipes.learn_video.solve import load_solution
 from epipole.recipes.learn_video.stages import Run
 from epipole.recipes.train import load_model
+from epipole.sources.findings import Look
 from epipole.sources.worlds import Spec, write_world
 from epipole.types.errors import InputError
 from tests.recipes.parts import killed_soon_after, started
@@ -103,14 +108,15 @@ def test_the_path_is_right_and_depth_is_there_for_every_frame(learned, room):
 
 def test_the_model_is_the_one_whose_depth_is_in_the_files(learned):
     system = load_model(learned.folder / "model.safetensors")
-    from epipole.recipes.learn_video.correspond import KeyImages
-    from epipole.recipes.learn_video.predict import Predictor
-
     work, factor = learned.folder / "work", learned.about["depth"]["model_factor"]
     keys = KeyImages.open(work / "dense" if (work / "dense").exists() else work / "keys")
     assert learned.about["key_frames"] == keys.key_frames.tolist()
-    predicted = Predictor(system, factor=factor)(keys.colour[[1]]).depth[0]
-    np.testing.assert_allclose(learned.depth[int(keys.key_frames[1])], predicted, rtol=2e-2)
+    predicted = factor * Predictor(system)(keys.colour[[1]]).depth[0]
+    ratio = learned.depth[int(keys.key_frames[1])] / predicted  # it was joined with what flow measured
+    assert abs(np.log(np.median(ratio))) < 0.3
+    scene = load_solution(work / "path-4.safetensors").scene
+    again = JoinedDepth(work / "joined", keys, scene, Look.from_json((work / "look.json").read_text(encoding="utf-8")))
+    np.testing.assert_allclose(learned.depth[int(keys.key_frames[1])], factor * again(1).depth, rtol=2e-3)
 
 
 def test_the_report_tells_of_the_finished_run(learned):
@@ -131,7 +137,7 @@ def test_the_focal_length_is_found_where_nobody_gives_it(room, tmp_path):
 
 MARKS = ("work/.keys.part", "work/.chain.part", "work/chain", "work/path-2.safetensors", "work/learn 1-going",
          "work/path-3.safetensors", "work/learn 2-going", "work/learn 2-going", "work/path-4.safetensors",
-         "work/.preview.part", "depth.npz", "cloud.ply")  # fmt: skip
+         "work/.joined.part", "work/joined", "work/.preview.part", "depth.npz", "cloud.ply")  # fmt: skip
 
 
 def test_killed_at_any_stage_the_same_command_ends_the_same(learned, room):

@@ -4,7 +4,7 @@ The network works at (w, h); flow is computed at (2w, 2h) and kept at (w, h), in
 area of 2 x 2 flow pixels, u_full = 2 u + 0.5, so its flow is half their mean, and it is valid when all four are.
 """
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import groupby, zip_longest
@@ -193,6 +193,16 @@ class FlowStore:
         source, target = torch.stack([a, b], 1).flatten(), torch.stack([b, a], 1).flatten()
         return Samples(source, target, torch.from_numpy(pixels),
                        torch.from_numpy(observed).flatten(0, 1), torch.from_numpy(weight).flatten(0, 1))  # fmt: skip
+
+
+def flow_leaving(stores: Iterable[FlowStore]) -> defaultdict[int, list[tuple[FlowStore, int, int]]]:
+    """Key frame -> (store, row, direction) of all flow that leads away from it."""
+    leaving = defaultdict[int, list[tuple[FlowStore, int, int]]](list)
+    for store in stores:
+        for row, pair in enumerate(store.pairs.tolist()):
+            for direction, source in enumerate(pair):
+                leaving[source].append((store, row, direction))
+    return leaving
 
 
 def in_order(work: Callable[[A], B], items: Iterable[A], threads: int) -> Iterator[B]:

@@ -21,11 +21,12 @@ from ...sources.folder import FolderFootage
 from ...sources.footage import Footage, Frame, resized, shown
 from ...types.errors import InputError
 from ..train import save_model
+from .agree import JoinedDepth
 from .cache import whole_folder
 from .correspond import KeyImages
 from .describe import Result, describe, write_description
 from .fuse import Moved, fuse
-from .predict import Predicted, Predictor, typical_depth
+from .predict import KeyDepth, Predicted, Predictor, typical_depth
 
 LARGEST_PNG = 640           # pixels along the longer side
 PREVIEWS, PREVIEW_WIDTH, PREVIEW_QUALITY = 150, 320, 78
@@ -40,8 +41,7 @@ def write_outputs(
     out: str | Path,
     footage: Footage,
     look: Look,
-    keys: KeyImages,
-    K_network: Float64[np.ndarray, "3 3"],
+    joined: JoinedDepth,
     moved: Moved,
     result: Result,
     *,
@@ -59,17 +59,17 @@ def write_outputs(
     """
     out = make_folder(out)
     remove_leftovers(out)
-    learned = Predictor(result.system, device, bf16)
-    typical = typical_depth(learned.of_key_frames(keys), len(keys))
+    keys, typical = joined.keys, typical_depth(joined, len(joined.keys))
     factor = 1.0 if result.metric else 1 / typical
     about = describe(footage, look, keys, result, typical * factor, factor)
     write_description(out, about)
-    predictor = Predictor(result.system, device, bf16, factor)
-    path = from_first_camera(result.T_world_camera, factor)
-    write_frames(out, footage, len(path), keys.size, predictor, about["depth"]["png_scale"], progress)
+    depth = depth_of_frames(footage, joined, Predictor(result.system, device, bf16), result.T_world_camera, factor)
+    write_frames(out, footage, len(look.times), depth, about["depth"]["png_scale"], progress)
     write_masks(out, keys, moved)
+    path = from_first_camera(result.T_world_camera, factor)
     write_path(out, look.times, path)
-    cloud = fuse(keys, path[keys.key_frames], K_network, predictor.of_key_frames(keys), typical * factor, moved=moved)
+    K_network = joined.scene.K.double().numpy()
+    cloud = fuse(keys, path[keys.key_frames], K_network, scaled(joined, factor), typical * factor, moved=moved)
     ply.write(out / "cloud.ply", *cloud)
     write_models(out, footage, result.intrinsics.K, path, *cloud)
     save_model(out / "model.safetensors", result.system_name, result.config, result.system)
@@ -91,32 +91,36 @@ def from_first_camera(T_world_camera: Path4x4, factor: float = 1.0) -> Path4x4:
     return path
 
 
+def scaled(depth_of: KeyDepth, factor: float) -> KeyDepth:
+    """Depth of key frames in another unit."""
+    def of_key_frame(k: int) -> Predicted:
+        depth, log_variance = depth_of(k)
+        return Predicted(depth * np.float32(factor), log_variance)
+
+    return of_key_frame
+
+
 def write_frames(
-    out: Path,
-    footage: Footage,
-    frames: int,
-    size: tuple[int, int],
-    predictor: Predictor,
-    png_scale: float,
+    out: Path, footage: Footage, frames: int, depth: Iterator[tuple[Frame, Predicted]], png_scale: float,
     progress: Progress | None = None,
 ) -> None:
     """Depth of every frame (depth/, depth.npz), log_variance.npz and previews, in one pass over the footage."""
     small = set(np.linspace(0, frames - 1, min(PREVIEWS, frames)).round().astype(int).tolist())
     png, done = png_size(footage.width, footage.height), 0
-    with (whole_folder(out / "depth") as depth, whole_folder(out / "work" / "preview") as preview,
+    with (whole_folder(out / "depth") as folder, whole_folder(out / "work" / "preview") as preview,
           npz.writing(out / "depth.npz") as add_depth, npz.writing(out / "log_variance.npz") as add_variance,
           ThreadPoolExecutor(2) as pool):  # fmt: skip
 
         def pictures(frame: Frame, z: Float32[np.ndarray, "h w"]) -> None:
-            png16.write(depth / f"{frame.number:06d}.png", enlarged(z, png), png_scale)
+            png16.write(folder / f"{frame.number:06d}.png", enlarged(z, png), png_scale)
             if frame.number in small:
                 write_bytes(preview / f"{frame.number:06d}.jpg", jpeg(frame.image, footage.width / footage.height))
 
-        for batch, predicted in predictions(footage, size, predictor):
-            writing = pool.map(pictures, batch, predicted.depth)
-            for frame, z, log_variance in zip(batch, *predicted, strict=True):
-                add_depth(f"{frame.number:06d}", z.astype(np.float16))
-                add_variance(f"{frame.number:06d}", log_variance.astype(np.float16))
+        while batch := list(islice(depth, BATCH)):
+            writing = pool.map(pictures, *zip(*((frame, predicted.depth) for frame, predicted in batch), strict=True))
+            for frame, predicted in batch:
+                add_depth(f"{frame.number:06d}", predicted.depth.astype(np.float16))
+                add_variance(f"{frame.number:06d}", predicted.log_variance.astype(np.float16))
             list(writing)  # waits, and raises what a thread raised
             done += len(batch)
             if progress:
@@ -126,13 +130,19 @@ def write_frames(
                              "see that nothing changes the footage and run the same command again.")  # fmt: skip
 
 
-def predictions(
-    footage: Footage, size: tuple[int, int], predictor: Predictor
-) -> Iterator[tuple[list[Frame], Predicted]]:
-    """All frames at twice the network's size, and what the network says of them, in batches."""
-    stream = footage.read(2 * size[0], 2 * size[1])
+def depth_of_frames(
+    footage: Footage, joined: JoinedDepth, predictor: Predictor, T_world_camera: Path4x4, factor: float
+) -> Iterator[tuple[Frame, Predicted]]:
+    """All frames at twice the network's size, and their depth times `factor`; the network looks at them in batches."""
+    w, h = joined.keys.size
+    stream = footage.read(2 * w, 2 * h)
     while batch := list(islice(stream, BATCH)):
-        yield batch, predictor(np.stack([resized(frame.image, size) for frame in batch]))
+        for frame, *said in zip(batch, *predictor(np.stack([resized(f.image, (w, h)) for f in batch])), strict=True):
+            if frame.number >= len(T_world_camera):  # footage that grew; the count will say so
+                depth, log_variance = said
+            else:
+                depth, log_variance = joined.of_frame(frame.number, Predicted(*said), T_world_camera[frame.number])
+            yield frame, Predicted(depth * np.float32(factor), log_variance)
 
 
 def png_size(width: int, height: int) -> tuple[int, int]:

@@ -31,22 +31,18 @@ KeyDepth = Callable[[int], Predicted]
 class Predictor:
     """A trained system as a function of RGB images of the network's size, [b, h, w, 3].
 
-    The networks compute in bfloat16 with channels last, as in training. `factor` times the network's depth is the
-    depth that comes out.
+    The networks compute in bfloat16 with channels last, as in training.
     """
 
-    def __init__(
-        self, system: System, device: torch.device | str = "cpu", bf16: bool = True, factor: float = 1.0
-    ) -> None:
-        self.system, self.device, self.bf16, self.factor = system.eval().to(device), device, bf16, factor
+    def __init__(self, system: System, device: torch.device | str = "cpu", bf16: bool = True) -> None:
+        self.system, self.device, self.bf16 = system.eval().to(device), device, bf16
         channels_last(system)
 
     def __call__(self, images: UInt8[np.ndarray, "b h w 3"]) -> Predicted:
         image = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2)[:, None] / 255
         with torch.inference_mode(), networks_in_bf16(self.system, self.bf16):
             prediction = self.system(Views(image=image))
-        depth, log_variance = (x[:, 0, 0].float().cpu().numpy() for x in (prediction.depth, prediction.log_variance))
-        return Predicted(depth * np.float32(self.factor), log_variance)
+        return Predicted(*(x[:, 0, 0].float().cpu().numpy() for x in (prediction.depth, prediction.log_variance)))
 
     def of_key_frames(self, keys: KeyImages) -> KeyDepth:
         """The same as a function of the number of a key frame."""

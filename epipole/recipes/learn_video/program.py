@@ -29,6 +29,7 @@ from ...sources.video import open_footage
 from ...systems.depth.reprojection import ReprojectionDepth
 from ...types.errors import FootageError, InputError
 from ..judge_run import check_same_clip, judge_run
+from .agree import JoinedDepth
 from .between import with_frames_between
 from .correspond import FlowStore, KeyImages, chain_pairs
 from .describe import Intrinsics, Result, plain, write_description
@@ -85,16 +86,17 @@ def learn_video(
         stores, path = path_from_flow(run, footage, seen, keys, given, seed)
         keys, stores, path = with_frames_between(run, footage, seen, keys, stores, path)
         system, path, lessons = teach(run, keys, stores, path, given is None, minutes, seed, where, steps)
-        result, drift = finish(run, footage, seen, keys, stores, path, system, given, where)
+        depth = joined_depth(run, seen, keys, stores, path, system, where)
+        result = finish(run, footage, seen, keys, path, depth, system, given)
+        drift = scale_drift(path, stores, Predictor(system, where).of_key_frames(keys))
         scores, warnings = check(system.to("cpu"), lessons, drift)
         arguments = {"clip": clip, "minutes": minutes, "steps": steps, "seed": seed, "device": str(where),
                      "intrinsics": intrinsics, "truth": truth}
         result = replace(result, arguments=arguments, warnings=[*result.warnings, *warnings, *lost(path, keys)],
                          healthy=HEALTHY)
         with run.phase("export", len(seen.times), "frames") as tell:
-            about = write_outputs(out, footage, seen, keys, path.scene.K.double().numpy(),
-                                  moved_by(keys, stores, path, Predictor(system, where).of_key_frames(keys)),
-                                  result, device=str(where), progress=tell)
+            moved = moved_by(keys, stores, path, Predictor(system, where).of_key_frames(keys))
+            about = write_outputs(out, footage, seen, depth, moved, result, device=str(where), progress=tell)
         with run.phase("judge"):
             judged = judge_run(out, truth) if truth is not None else []
         about |= {"phases": run.phases, "scores": together(judged, [s.as_dict() for s in (*scores, *costs(run))])}
@@ -120,21 +122,29 @@ def path_from_flow(
     return stores, stored(run.work / "path-2.safetensors", lambda: refined(run, first, stores, K is None))
 
 
+def joined_depth(
+    run: Run, seen: Look, keys: KeyImages, stores: list[FlowStore], path: Solution, system: ReprojectionDepth,
+    device: torch.device,
+) -> JoinedDepth:
+    """What the network and the flow know of depth together."""
+    with run.phase("measure"):
+        depth_of = Predictor(system, device).of_key_frames(keys)
+        return JoinedDepth.build(run.work / "joined", keys, path.scene, seen, stores, depth_of)
+
+
 def finish(
-    run: Run, footage: Footage, seen: Look, keys: KeyImages, stores: list[FlowStore], path: Solution,
-    system: ReprojectionDepth, given: Tensor | None, device: torch.device,
-) -> tuple[Result, np.ndarray]:
-    """Every frame's pose, and what is known of intrinsics and scale."""
-    depth_of = Predictor(system, device).of_key_frames(keys)
-    drift = scale_drift(path, stores, depth_of)
+    run: Run, footage: Footage, seen: Look, keys: KeyImages, path: Solution, depth: JoinedDepth,
+    system: ReprojectionDepth, given: Tensor | None,
+) -> Result:
+    """Every frame's pose, and what is known of intrinsics."""
     placed = se3_inverse(path.scene.T_camera_world).double().numpy()
     with run.phase("place", len(seen.times), "frames") as tell:
-        every = place_every_frame(footage, seen, keys, placed, depth_of, path.scene.K.double().numpy(), progress=tell)
+        every = place_every_frame(footage, seen, keys, placed, depth, path.scene.K.double().numpy(), progress=tell)
     w, h = keys.size
     K = given if given is not None else resize_intrinsics(path.scene.K.double(), footage.width / w, footage.height / h)
     known = Intrinsics(K.numpy(), "given" if given is not None else "estimated",
                        verdict(path.focal_spread, given is not None), None if given is not None else path.focal_spread)
-    return Result(every.T_world_camera, known, system, "reprojection", system.config, {}, skipped=every.skipped), drift
+    return Result(every.T_world_camera, known, system, "reprojection", system.config, {}, skipped=every.skipped)
 
 
 def given_intrinsics(given: tuple[float, float, float, float] | Path | None, footage: Footage) -> Tensor | None:

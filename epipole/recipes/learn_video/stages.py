@@ -1,6 +1,7 @@
 """The stages of the main job, each with its result in RUN/work, where an interrupted run finds it again."""
 
 import json
+import math
 import resource
 import time
 from collections.abc import Callable, Iterator
@@ -25,15 +26,17 @@ from .matches import homography_guesses, matched_pairs
 from .predict import KeyDepth, Predictor
 from .rejoin import rejoin
 from .solve import Solution, load_solution, refine, save_solution, solve
-from .teach import Lessons
+from .teach import PAIRS, Lessons
 
 GAPS = (1, 2, 3, 5)        # of chained pairs, in key frames
 SEEN_ON = 0.35             # share of valid flow at one gap from which the next is worth its time
 FIRST_SHARE = 0.2          # of the steps, before the path is put together again
-AHEAD, PER_FRAME = 35.0, 0.08  # seconds that come after learning: placing, writing, showing and judging every frame
+AHEAD, PER_FRAME = 35.0, 0.12  # seconds that come after learning: placing, writing, showing and judging every frame
 LEAST_LEARNING = 0.3       # share of the budget that is learning, whatever the rest takes
+MOST_EPOCHS, FEW = 2.25, 600   # over all pairs; taught more often (and longer than so few steps), the network learns
+                               # the flow's errors by heart
 KEEP_EVERY = 5.0           # seconds of a phase that a kill may leave uncounted
-HOW = Train(learning_rate=3e-4, warmup=50, weight_decay=1e-2, clip=1.0, bf16=True, channels_last=True)
+HOW = Train(learning_rate=2e-3, warmup=50, weight_decay=1e-2, clip=1.0, bf16=True, channels_last=True)
 
 
 @dataclass
@@ -208,13 +211,18 @@ def seconds_left(run: Run, lessons: Lessons, minutes: float) -> float:
     return 60 * minutes - run.seconds - ahead
 
 
+def most_steps(lessons: Lessons) -> int:
+    """Steps beyond which more time does not help."""
+    return max(FEW, math.ceil(MOST_EPOCHS * len(lessons) / PAIRS))
+
+
 def first_steps(
     run: Run, system: ReprojectionDepth, lessons: Lessons, how: Train, minutes: float, steps: int | None
 ) -> dict[str, int]:
     """Steps of the first stage: a share of all that the machine's speed, measured here, leaves room for."""
     if steps is None:
         seconds = max(seconds_left(run, lessons, minutes), LEAST_LEARNING * 60 * minutes)
-        steps = plan(system, lessons, replace(how, seconds=seconds)).steps
+        steps = min(plan(system, lessons, replace(how, seconds=seconds)).steps, most_steps(lessons))
     return {"steps": max(1, round(FIRST_SHARE * steps))}
 
 
@@ -224,4 +232,5 @@ def second_steps(run: Run, lessons: Lessons, first: int, minutes: float, steps: 
         pace = next(phase["seconds"] for phase in run.phases if phase["name"] == "learn 1") / first
         least = (1 - FIRST_SHARE) * LEAST_LEARNING * 60 * minutes
         steps = first + int(max(seconds_left(run, lessons, minutes), least) / max(pace, 1e-3))
+        steps = min(steps, most_steps(lessons))
     return {"steps": max(1, steps - first)}

@@ -16,6 +16,7 @@ from ...engine.system import System
 from ...geometry.camera import pixel_grid, project, transform, unproject
 from ...geometry.motion import se3_inverse
 from ...geometry.sample import sample
+from ...geometry.triangulation import sensitivity
 from ...losses.photometric import masked_mean
 from ...losses.points import icp_exact_gradient
 from ...losses.robust import charbonnier
@@ -135,17 +136,6 @@ class ReprojectionDepth(System):
         a, b = source.flatten(2).mT[:, some], target.flatten(2).mT[:, pick]
         T, r, matched = icp_exact_gradient(a, T_target_source, b, iterations=4, trim=0.2)
         return T.abs().mean() + masked_mean(r.abs(), (matched & rigid.flatten(2)[:, 0, some])[..., None])
-
-
-def sensitivity(
-    cloud: Float[Tensor, "b 3 h w"], T_b_a: Float[Tensor, "b 4 4"], K: Float[Tensor, "b 3 3"]
-) -> Float[Tensor, "b 1 h w"]:
-    """How far a pixel of b moves per unit of log depth in a, |d pi(R D ray + t) / d log D| in px. Divided by it, an
-    error in pixels is one of log depth; unweighted, a road close by drowns what is far."""
-    z, t = cloud[:, 2:].clamp(min=1e-3), T_b_a[:, :3, 3, None, None]
-    focal = torch.stack([K[:, 0, 0], K[:, 1, 1]], 1)[..., None, None]
-    moved = focal * (t[:, 2:] * cloud[:, :2] / z - t[:, :2]) / z
-    return moved.square().sum(1, keepdim=True).sqrt()  # not norm(dim=1): ten times slower across channels
 
 
 def following(b: int, n: int) -> Int[Tensor, "{b*n}"]:

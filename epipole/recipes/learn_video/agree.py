@@ -1,0 +1,99 @@
+"""Depth of key frames with what flow measured, kept on disk, and of any frame with what key frames around it say."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from ...geometry.anchors import Scene
+from ...geometry.camera import project, transform, unproject
+from ...geometry.motion import se3_inverse
+from ...geometry.sample import sample
+from ...sources.findings import Look
+from .cache import Rows, RowWriter, whole_folder
+from .correspond import FlowStore, KeyImages, flow_leaving
+from .measure import contrast, joined, measured, prior
+from .predict import KeyDepth, Predicted
+
+SAME = (1.0, 0.5, 0.2)
+"""Of log depth, round by round: a difference at which another frame's word counts a quarter. What is farther off in the
+last round is another surface; a wide first round reaches the right pixel from a bad guess."""
+AROUND = 2          # key frames before and after a frame that it is compared with
+
+
+def agreed(
+    log_depth: Float[Tensor, "h w"], information: Float[Tensor, "h w"], others: Float[Tensor, "v 2 h w"],
+    T_other_this: Float[Tensor, "v 4 4"], K: Float[Tensor, "3 3"],
+) -> tuple[Float[Tensor, "h w"], Float[Tensor, "h w"]]:
+    """log z and its information (1 / variance), joined with those of `others` (their two channels) at the points that
+    they see too: looked up where the depth so far says, three times."""
+    now, total, K = log_depth, information, K.expand(len(others), 3, 3)
+    for same in SAME:
+        cloud = transform(T_other_this, unproject(now.exp().expand(len(others), 1, -1, -1), K))
+        pixels, front = project(cloud, K)
+        there, inside = sample(others, pixels)
+        apart = there[:, :1] - cloud[:, 2:].clamp(min=1e-3).log()
+        weight = there[:, 1:] * (front & inside) / (1 + (apart / same).square()).square()
+        total = information + weight.sum(0)[0]
+        now = now + (information * (log_depth - now) + (weight * apart).sum(0)[0]) / total
+    return now, total
+
+
+class JoinedDepth:
+    """What is known of the depth of frames along a path: the network's word, joined with flow's and with that of the
+    key frames around. In the unit of the path; `scene` is that of the key frames."""
+
+    def __init__(self, folder: Path, keys: KeyImages, scene: Scene, seen: Look) -> None:
+        self.rows, self.keys, self.scene = Rows(folder / "joined.npy"), keys, scene
+        self.cuts, self._row = seen.cuts, lru_cache(maxsize=4 * AROUND)(self._read)
+
+    @staticmethod
+    def build(
+        folder: Path, keys: KeyImages, scene: Scene, seen: Look, stores: list[FlowStore], depth_of: KeyDepth
+    ) -> "JoinedDepth":
+        """Joins the network's depth of every key frame with what its flow measures; found again if it was kept."""
+        leaving, (w, h) = flow_leaving(stores), keys.size
+        if not folder.exists():
+            with whole_folder(folder) as part, RowWriter(part / "joined.npy", (2, h, w), np.float32) as rows:
+                for k in range(len(keys)):
+                    found = measured(k, scene, leaving[k], contrast(keys.gray[k]))
+                    rows.append(np.stack(joined(depth_of(k), found)))
+        return JoinedDepth(folder, keys, scene, seen)
+
+    def __call__(self, k: int) -> Predicted:
+        """Of a key frame."""
+        T_world_camera = se3_inverse(self.scene.T_camera_world[k]).double().numpy()
+        return self._agreed(Predicted(*self.rows[k]), self.around(int(self.keys.key_frames[k])), T_world_camera)
+
+    def of_frame(self, number: int, predicted: Predicted, T_world_camera: Float64[np.ndarray, "4 4"]) -> Predicted:
+        """Of any frame of the footage, of which the network alone says `predicted`."""
+        k = int(np.searchsorted(self.keys.key_frames, number))
+        if k < len(self.keys) and self.keys.key_frames[k] == number:
+            return self(k)
+        return self._agreed(prior(predicted), self.around(number), T_world_camera)
+
+    def around(self, number: int) -> list[int]:
+        """The key frames before and after a frame, but for itself and what lies beyond a cut."""
+        frames = self.keys.key_frames
+        first, last = np.searchsorted(frames, number), np.searchsorted(frames, number, side="right")
+        near = [*range(max(0, first - AROUND), first), *range(last, min(last + AROUND, len(frames)))]
+        shot = np.searchsorted(self.cuts, [number, *frames[near]], side="right")
+        return [k for k, there in zip(near, shot[1:], strict=True) if there == shot[0]]
+
+    def _agreed(self, own: Predicted, near: list[int], T_world_camera: Float64[np.ndarray, "4 4"]) -> Predicted:
+        if not near:
+            return own
+        T = self.scene.T_camera_world[near] @ torch.from_numpy(T_world_camera).to(self.scene.T_camera_world)
+        log_depth, information = agreed(*_known(own), torch.stack([self._row(k) for k in near]), T, self.scene.K)
+        return Predicted(log_depth.exp().numpy(), -information.log().numpy())
+
+    def _read(self, k: int) -> Float[Tensor, "2 h w"]:
+        return _known(Predicted(*self.rows[k]))
+
+
+def _known(predicted: Predicted) -> Float[Tensor, "2 h w"]:
+    """log z and its information."""
+    return torch.from_numpy(np.stack([np.log(predicted.depth), np.exp(-predicted.log_variance)]))
