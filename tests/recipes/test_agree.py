@@ -89,7 +89,7 @@ def test_agreement_knows_no_scale(exact):
 @pytest.fixture
 def kept(exact, tmp_path) -> JoinedDepth:
     every = list(range(len(exact.keys)))
-    return JoinedDepth.build(tmp_path / "joined", exact.keys, exact.solution.scene, look(exact, every), [exact.store],
+    return JoinedDepth.build(tmp_path / "joined", exact.keys, exact.solution, look(exact, every), [exact.store],
                              exact.depth_of)
 
 
@@ -97,8 +97,17 @@ def test_what_is_kept_is_not_made_again(exact, kept, tmp_path):
     def never(k: int) -> Predicted:
         raise AssertionError(k)
 
-    again = JoinedDepth.build(tmp_path / "joined", exact.keys, exact.solution.scene, look(exact, []), [], never)
+    again = JoinedDepth.build(tmp_path / "joined", exact.keys, exact.solution, look(exact, []), [], never)
     np.testing.assert_array_equal(again(3).depth, kept(3).depth)
+
+
+def test_a_lost_key_frame_has_the_networks_depth_alone(exact, tmp_path):
+    every = look(exact, list(range(len(exact.keys))))
+    twice = [lambda k: exact.depth_of(k)._replace(depth=2 * exact.depth[k].numpy()), exact.depth_of]
+    kept = [JoinedDepth.build(tmp_path / str(i), exact.keys, exact.solution._replace(lost=[3]), every, [exact.store],
+                              depth_of) for i, depth_of in enumerate(twice)]
+    np.testing.assert_allclose(kept[0].rows[3][0], 2 * kept[1].rows[3][0], rtol=1e-6)
+    assert np.median(kept[0].rows[4][0] / kept[1].rows[4][0]) < 1.2
 
 
 def test_exact_depth_stays_exact(exact, kept):
@@ -119,7 +128,8 @@ def test_a_frame_between_is_corrected_by_the_key_frames_around(exact, tmp_path):
 
     keys = KeyImages.write(tmp_path / "keys", FolderFootage(exact.folder), numbers, exact.keys.size)
     scene = exact.solution.scene
-    half = scene._replace(T_camera_world=scene.T_camera_world[numbers], inverse_depth=scene.inverse_depth[numbers])
+    half = exact.solution._replace(scene=scene._replace(T_camera_world=scene.T_camera_world[numbers],
+                                                        inverse_depth=scene.inverse_depth[numbers]))
     sure = np.full((64, 96), -9.0, np.float32)
     joined = JoinedDepth.build(tmp_path / "half", keys, half, look(exact, numbers), [],
                                lambda k: Predicted(exact.depth[numbers[k]].numpy(), sure))
@@ -134,6 +144,9 @@ def test_around_is_what_is_near_in_the_same_shot(exact, kept):
     assert kept.around(9) == [7, 8, 10, 11]
     assert kept.around(0) == [1, 2]
     assert kept.around(19) == [17, 18]
+    kept.lost = {8, 10}
+    assert kept.around(9) == [6, 7, 11, 12]
+    kept.lost = set()
     kept.cuts = [10]  # frame 10 begins another shot
     assert kept.around(9) == [7, 8]
     assert kept.around(10) == [11, 12]

@@ -57,6 +57,14 @@ def test_key_frames_keep_their_pose(room):
     np.testing.assert_array_equal(placed(room).T_world_camera[KEYS], room.path[KEYS])
 
 
+def test_a_lost_key_frame_is_placed_like_any_other_and_leads_nobody_astray(room):
+    wrong = room.path[KEYS].copy()
+    wrong[2, :3, 3] += 5.0
+    result = placed(room, T_world_camera_key=wrong, lost=[2])
+    assert errors(result, room).max() < 1.5
+    assert errors(placed(room, T_world_camera_key=wrong), room)[KEYS[2]] > 50
+
+
 def test_it_beats_interpolation_between_the_key_frames(room):
     inside = [i for i in OTHERS if KEYS[0] < i < KEYS[-1]]
     guess = interpolated(room)

@@ -21,6 +21,7 @@ from epipole.recipes.learn_video.describe import Intrinsics, Result, plain
 from epipole.recipes.learn_video.everyframe import place_every_frame
 from epipole.recipes.learn_video.export import enlarged, from_first_camera, png_size, write_outputs
 from epipole.recipes.learn_video.predict import Predictor
+from epipole.recipes.learn_video.solve import Solution
 from epipole.sources.findings import Span
 from epipole.sources.folder import FolderFootage
 from epipole.systems.depth.sfmlearner import Config
@@ -53,8 +54,9 @@ def moved(k: int) -> np.ndarray:
 def joined(room: Room, tmp_path_factory) -> JoinedDepth:
     T = torch.from_numpy(np.linalg.inv(ELSEWHERE @ room.path[KEYS])).float()
     scene = Scene(T, torch.ones(len(KEYS), 1), torch.from_numpy(room.K_network).float())
+    path = Solution(scene, torch.zeros(1, 2), [], 0.0, 0.0)
     folder = tmp_path_factory.mktemp("joined") / "joined"
-    return JoinedDepth.build(folder, room.keys, scene, room.look, [], Predictor(room.system).of_key_frames(room.keys))
+    return JoinedDepth.build(folder, room.keys, path, room.look, [], Predictor(room.system).of_key_frames(room.keys))
 
 
 def write(out: Path, room: Room, joined: JoinedDepth, result: Result, **changes):

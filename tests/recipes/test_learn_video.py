@@ -114,8 +114,8 @@ def test_the_model_is_the_one_whose_depth_is_in_the_files(learned):
     predicted = factor * Predictor(system)(keys.colour[[1]]).depth[0]
     ratio = learned.depth[int(keys.key_frames[1])] / predicted  # it was joined with what flow measured
     assert abs(np.log(np.median(ratio))) < 0.3
-    scene = load_solution(work / "path-4.safetensors").scene
-    again = JoinedDepth(work / "joined", keys, scene, Look.from_json((work / "look.json").read_text(encoding="utf-8")))
+    path = load_solution(work / "path-4.safetensors")
+    again = JoinedDepth(work / "joined", keys, path, Look.from_json((work / "look.json").read_text(encoding="utf-8")))
     np.testing.assert_allclose(learned.depth[int(keys.key_frames[1])], factor * again(1).depth, rtol=2e-3)
 
 

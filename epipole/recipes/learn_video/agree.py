@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from ...geometry.anchors import Scene
 from ...geometry.camera import project, transform, unproject
 from ...geometry.motion import se3_inverse
 from ...geometry.sample import sample
@@ -17,6 +16,7 @@ from .cache import Rows, RowWriter, whole_folder
 from .correspond import FlowStore, KeyImages, flow_leaving
 from .measure import contrast, joined, measured, prior
 from .predict import KeyDepth, Predicted
+from .solve import Solution
 
 SAME = (1.0, 0.5, 0.2)
 """Of log depth, round by round: a difference at which another frame's word counts a quarter. What is farther off in the
@@ -44,24 +44,25 @@ def agreed(
 
 class JoinedDepth:
     """What is known of the depth of frames along a path: the network's word, joined with flow's and with that of the
-    key frames around. In the unit of the path; `scene` is that of the key frames."""
+    key frames around, but for those whose pose is a guess. In the unit of the path of the key frames."""
 
-    def __init__(self, folder: Path, keys: KeyImages, scene: Scene, seen: Look) -> None:
-        self.rows, self.keys, self.scene = Rows(folder / "joined.npy"), keys, scene
+    def __init__(self, folder: Path, keys: KeyImages, path: Solution, seen: Look) -> None:
+        self.rows, self.keys, self.scene, self.lost = Rows(folder / "joined.npy"), keys, path.scene, set(path.lost)
         self.cuts, self._row = seen.cuts, lru_cache(maxsize=4 * AROUND)(self._read)
 
     @staticmethod
     def build(
-        folder: Path, keys: KeyImages, scene: Scene, seen: Look, stores: list[FlowStore], depth_of: KeyDepth
+        folder: Path, keys: KeyImages, path: Solution, seen: Look, stores: list[FlowStore], depth_of: KeyDepth
     ) -> "JoinedDepth":
         """Joins the network's depth of every key frame with what its flow measures; found again if it was kept."""
         leaving, (w, h) = flow_leaving(stores), keys.size
         if not folder.exists():
             with whole_folder(folder) as part, RowWriter(part / "joined.npy", (2, h, w), np.float32) as rows:
                 for k in range(len(keys)):
-                    found = measured(k, scene, leaving[k], contrast(keys.gray[k]))
+                    seen_from = [] if k in path.lost else leaving[k]  # without a pose flow measures nothing
+                    found = measured(k, path.scene, seen_from, contrast(keys.gray[k]))
                     rows.append(np.stack(joined(depth_of(k), found)))
-        return JoinedDepth(folder, keys, scene, seen)
+        return JoinedDepth(folder, keys, path, seen)
 
     def __call__(self, k: int) -> Predicted:
         """Of a key frame."""
@@ -76,12 +77,11 @@ class JoinedDepth:
         return self._agreed(prior(predicted), self.around(number), T_world_camera)
 
     def around(self, number: int) -> list[int]:
-        """The key frames before and after a frame, but for itself and what lies beyond a cut."""
+        """The key frames before and after a frame in its shot, but for itself."""
         frames = self.keys.key_frames
-        first, last = np.searchsorted(frames, number), np.searchsorted(frames, number, side="right")
-        near = [*range(max(0, first - AROUND), first), *range(last, min(last + AROUND, len(frames)))]
-        shot = np.searchsorted(self.cuts, [number, *frames[near]], side="right")
-        return [k for k, there in zip(near, shot[1:], strict=True) if there == shot[0]]
+        shot, shots = (np.searchsorted(self.cuts, n, side="right") for n in (number, frames))
+        near = [k for k in np.flatnonzero(shots == shot).tolist() if k not in self.lost]
+        return [k for k in near if frames[k] < number][-AROUND:] + [k for k in near if frames[k] > number][:AROUND]
 
     def _agreed(self, own: Predicted, near: list[int], T_world_camera: Float64[np.ndarray, "4 4"]) -> Predicted:
         if not near:

@@ -65,7 +65,9 @@ def with_frames_between(
         store.pairs = index[store.pairs]
     stores = [*stores, near]
     with run.phase("place between"):
-        return dense, stores, stored(run.work / "path-dense.safetensors", lambda: placed(path, stores, index, at))
+        path = stored(run.work / "path-dense.safetensors", lambda: placed(path, stores, index, at))
+        unseen = sorted({b for _, b, _ in at} - set(near.pairs.flatten().tolist()))  # no flow places them
+        return dense, stores, path._replace(lost=[*path.lost, *unseen])
 
 
 def placed(path: Solution, stores: list[FlowStore], index: np.ndarray, at: list[tuple[int, int, int]]) -> Solution:

@@ -6,7 +6,7 @@ proportion to that distance.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import groupby
 from typing import NamedTuple
 
@@ -50,11 +50,13 @@ def place_every_frame(
     depth_of: KeyDepth,
     K_network: Camera,
     *,
+    lost: Collection[int] = (),
     seed: int = 0,
     threads: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> EveryFrame:
-    """Streams the footage once; key frames keep their pose, and no frame looks beyond the cuts of its shot.
+    """Streams the footage once; key frames keep their pose, but for those that are `lost`, whose pose is a guess: they
+    are placed like any other frame. No frame looks beyond the cuts of its shot.
 
     Depth is in the unit of the path; where it is not positive and finite, it is not used. Repeated frames take the
     pose of the frame before. Blank frames, and frames whose points are not found again, are interpolated on SE(3);
@@ -63,10 +65,11 @@ def place_every_frame(
     Raises:
         InputError: the footage has other frames than when it was looked at.
     """
+    known = _Known(keys, T_world_camera_key, depth_of, K_network, lost)
     path = np.full((len(look.times), 4, 4), np.nan)
-    path[keys.key_frames] = T_world_camera_key
+    path[known.numbers] = T_world_camera_key[known.which]
     wanted = {int(i) for i in np.flatnonzero(np.isnan(path[:, 0, 0]) & ~look.repeat & ~look.blank)}
-    tasks = _tasks(footage, look, keys, path.copy(), wanted, _Cache(keys, T_world_camera_key, depth_of, K_network))
+    tasks = _tasks(footage, look, path.copy(), wanted, known)
     failed, done = [], set()
     with one_thread():
         for number, pose in in_order(lambda task: _place(task, K_network, seed), tasks, threads):
@@ -89,35 +92,39 @@ def blended(T: Pose, other: Pose, share: float) -> Pose:
     return T @ se3_exp(share * between).numpy()
 
 
-class _Cache:
-    """Anchors of the last few key frames asked for."""
+class _Known:
+    """The key frames that are not lost: their numbers in the footage, and the anchors of the last few asked for."""
 
     def __init__(
-        self, keys: KeyImages, T_world_camera: Float64[np.ndarray, "n 4 4"], depth_of: KeyDepth, K: Camera
+        self, keys: KeyImages, T_world_camera: Float64[np.ndarray, "n 4 4"], depth_of: KeyDepth, K: Camera,
+        lost: Collection[int],
     ) -> None:
         self.keys, self.T, self.depth_of, self.K = keys, T_world_camera, depth_of, K
+        self.which = np.setdiff1d(np.arange(len(keys)), list(lost))
+        self.numbers = keys.key_frames[self.which]
         self.kept: OrderedDict[int, Anchors] = OrderedDict()
 
-    def __getitem__(self, k: int) -> Anchors:
-        if k not in self.kept:
-            self.kept[k] = anchors_of(self.depth_of(k).depth, self.K, self.T[k], self.keys.gray[k])
+    def __getitem__(self, i: int) -> Anchors:
+        if i not in self.kept:
+            k = int(self.which[i])
+            self.kept[i] = anchors_of(self.depth_of(k).depth, self.K, self.T[k], self.keys.gray[k])
             if len(self.kept) > 2:
                 self.kept.popitem(last=False)
-        return self.kept[k]
+        return self.kept[i]
 
 
 def _tasks(
-    footage: Footage, look: Look, keys: KeyImages, path: Float64[np.ndarray, "f 4 4"], wanted: set[int], cache: _Cache
+    footage: Footage, look: Look, path: Float64[np.ndarray, "f 4 4"], wanted: set[int], known: _Known
 ) -> Iterator[_Task]:
     """The frames to place, with the key frames around them and the pose that these suggest."""
-    w, h = keys.size
+    w, h = known.keys.size
     shots = np.searchsorted(look.cuts, np.arange(len(path)), side="right")
     for frame in footage.read(2 * w, 2 * h, only=wanted):
-        after = int(np.searchsorted(keys.key_frames, frame.number))
-        around = [k for k in (after - 1, after) if 0 <= k < len(keys)]
-        near = [k for k in around if shots[keys.key_frames[k]] == shots[frame.number]]
-        guess = _interpolated(path, look.times, frame.number, [int(keys.key_frames[k]) for k in near or around])
-        yield _Task(frame.number, cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY), guess, [cache[k] for k in near])
+        after = int(np.searchsorted(known.numbers, frame.number))
+        around = [i for i in (after - 1, after) if 0 <= i < len(known.numbers)]
+        near = [i for i in around if shots[known.numbers[i]] == shots[frame.number]]
+        guess = _interpolated(path, look.times, frame.number, [int(known.numbers[i]) for i in near or around])
+        yield _Task(frame.number, cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY), guess, [known[i] for i in near])
 
 
 def _place(task: _Task, K: Camera, seed: int) -> tuple[int, Pose | None]:

@@ -129,7 +129,7 @@ def joined_depth(
     """What the network and the flow know of depth together."""
     with run.phase("measure"):
         depth_of = Predictor(system, device).of_key_frames(keys)
-        return JoinedDepth.build(run.work / "joined", keys, path.scene, seen, stores, depth_of)
+        return JoinedDepth.build(run.work / "joined", keys, path, seen, stores, depth_of)
 
 
 def finish(
@@ -139,7 +139,8 @@ def finish(
     """Every frame's pose, and what is known of intrinsics."""
     placed = se3_inverse(path.scene.T_camera_world).double().numpy()
     with run.phase("place", len(seen.times), "frames") as tell:
-        every = place_every_frame(footage, seen, keys, placed, depth, path.scene.K.double().numpy(), progress=tell)
+        every = place_every_frame(footage, seen, keys, placed, depth, path.scene.K.double().numpy(), lost=path.lost,
+                                  progress=tell)
     w, h = keys.size
     K = given if given is not None else resize_intrinsics(path.scene.K.double(), footage.width / w, footage.height / h)
     known = Intrinsics(K.numpy(), "given" if given is not None else "estimated",
@@ -161,8 +162,8 @@ def lost(path: Solution, keys: KeyImages) -> list[str]:
     if not path.lost:
         return []
     names = ", ".join(str(int(keys.key_frames[k])) for k in sorted(path.lost)[:10])
-    return [f"{len(path.lost)} key frames share too little with the others to be placed well (frames {names}"
-            f"{', ...' if len(path.lost) > 10 else ''}): their pose is a guess."]
+    return [f"{len(path.lost)} key frames share too little with the others to be placed together with them (frames "
+            f"{names}{', ...' if len(path.lost) > 10 else ''}): their pose may be a guess."]
 
 
 def costs(run: Run) -> list[Score]:
