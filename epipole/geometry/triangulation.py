@@ -28,17 +28,6 @@ def inverse_depth_along_ray(
     return torch.where(some, q, torch.zeros_like(q)), parallax
 
 
-def sensitivity(
-    cloud: Float[Tensor, "b 3 h w"], T_b_a: Float[Tensor, "b 4 4"], K: Float[Tensor, "b 3 3"]
-) -> Float[Tensor, "b 1 h w"]:
-    """How far a pixel of b moves per unit of log depth in a, |d pi(R D ray + t) / d log D| in px, for the cloud in b.
-    Divided by it, an error in pixels is one of log depth."""
-    z, t = cloud[:, 2:].clamp(min=1e-3), T_b_a[:, :3, 3, None, None]
-    focal = torch.stack([K[:, 0, 0], K[:, 1, 1]], 1)[..., None, None]
-    moved = focal * (t[:, 2:] * cloud[:, :2] / z - t[:, :2]) / z
-    return moved.square().sum(1, keepdim=True).sqrt()  # not norm(dim=1): ten times slower across channels
-
-
 def triangulate_dlt(
     P: Float[Tensor, "*b v 3 4"], pixels: Float[Tensor, "*b v n 2"], weight: Float[Tensor, "*b v n"]
 ) -> Float[Tensor, "*b n 4"]:
@@ -53,3 +42,14 @@ def triangulate_dlt(
     rows = uv[..., None] * P[..., None, 2:, :] - P[..., None, :2, :]  # [*b v n 2 4]
     M = torch.einsum("...vnij,...vn,...vnik->...njk", rows, w, rows)
     return least_vector(M, torch.tensor([0.0, 0, 1, 0])).to(pixels.dtype)
+
+
+def sensitivity(
+    cloud: Float[Tensor, "b 3 h w"], T_b_a: Float[Tensor, "b 4 4"], K: Float[Tensor, "b 3 3"]
+) -> Float[Tensor, "b 1 h w"]:
+    """How far a pixel of b moves per unit of log depth in a, |d pi(R D ray + t) / d log D| in px, for the cloud in b.
+    Divided by it, an error in pixels is one of log depth."""
+    z, t = cloud[:, 2:].clamp(min=1e-3), T_b_a[:, :3, 3, None, None]
+    focal = torch.stack([K[:, 0, 0], K[:, 1, 1]], 1)[..., None, None]
+    moved = focal * (t[:, 2:] * cloud[:, :2] / z - t[:, :2]) / z
+    return moved.square().sum(1, keepdim=True).sqrt()  # not norm(dim=1): ten times slower across channels
