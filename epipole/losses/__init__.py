@@ -5,9 +5,10 @@
     photometric     masked_mean, erode
     ssim            dssim, ssim_l1
     gaussian_ssim   SSIM to judge by
+    weighted_ssim   weighted_structure
     census          soft_census, hard_census
-    smooth          edge_aware, edge_aware_second_order, second_order, of d or mean_normalised(d);
-                    second_order_directions of flow
+    smooth          first_order, edge_aware, edge_aware_second_order, second_order, of d or mean_normalised(d);
+                    second_order_directions of flow; wrapped_variation of a motion field
     depth           depth_difference, depth_consistency, scale_invariant, scale_invariant_gradient, ordinal
     stereo          left_right
     flow            block_mean: truth at the size of a prediction

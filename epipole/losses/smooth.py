@@ -14,6 +14,11 @@ def _dy(x: Tensor) -> Tensor:
     return x[..., 1:, :] - x[..., :-1, :]
 
 
+def first_order(d: Float[Tensor, "*b k h w"]) -> tuple[Float[Tensor, "*b k h x"], Float[Tensor, "*b k y w"]]:
+    """|dx d| and |dy d|, whatever the image shows."""
+    return _dx(d).abs(), _dy(d).abs()
+
+
 def edge_aware(
     d: Float[Tensor, "*b k h w"], image: Float[Tensor, "*b c h w"]
 ) -> tuple[Float[Tensor, "*b k h x"], Float[Tensor, "*b k y w"]]:
@@ -55,3 +60,13 @@ def second_order_directions(d: Float[Tensor, "*b k h w"]) -> Float[Tensor, "*b k
 
     steps = ((0, 1), (1, 0), (1, 1), (1, -1))
     return torch.stack([at(-y, -x) - 2 * at(0, 0) + at(y, x) for y, x in steps], -3)
+
+
+def wrapped_variation(field: Float[Tensor, "*b k h w"]) -> Float[Tensor, "*b k h w"]:
+    """sqrt(dx^2 + dy^2) of each component of a field divided by its root mean square length, with the right border next
+    to the left one and the lower next to the upper: a slope across the image, which a rotation explains as well, does
+    not pay (Gordon 2019)."""
+    length = (3 * field.square().mean((-3, -2, -1), keepdim=True) + 1e-12).sqrt()
+    unit = field / length
+    square = (unit - unit.roll(1, -1)).square() + (unit - unit.roll(1, -2)).square()
+    return (square + 1e-24).sqrt()

@@ -9,9 +9,11 @@ import torch
 from epipole.losses.smooth import (
     edge_aware,
     edge_aware_second_order,
+    first_order,
     mean_normalised,
     second_order,
     second_order_directions,
+    wrapped_variation,
 )
 
 F64 = torch.float64
@@ -39,6 +41,14 @@ def test_edge_aware_is_kornias_summed_over_both_directions(generator):
     image = torch.rand(2, 3, 5, 6, generator=generator, dtype=F64)
     x, y = edge_aware(d, image)
     torch.testing.assert_close(x.mean() + y.mean(), kornia.losses.inverse_depth_smoothness_loss(d, image))
+
+
+def test_first_order_is_edge_aware_before_an_even_image(generator):
+    d = torch.rand(2, 3, 5, 6, generator=generator, dtype=F64)
+    for found, expected in zip(first_order(d), edge_aware(d, torch.ones(2, 3, 5, 6, dtype=F64)), strict=True):
+        torch.testing.assert_close(found, expected)
+    x, y = first_order(ramp())
+    torch.testing.assert_close(x.mean() + y.mean(), torch.tensor(0.3, dtype=F64))
 
 
 def test_an_image_edge_excuses_a_depth_edge():
@@ -137,3 +147,28 @@ def test_second_order_in_four_directions_is_the_formula_pixel_by_pixel(generator
                 expected = d[..., v - y, u - x] - 2 * d[..., v, u] + d[..., v + y, u + x]
                 torch.testing.assert_close(bent[..., k, v - 1, u - 1], expected)
     assert second_order_directions(ramp()).abs().max() < 1e-12
+
+
+def test_wrapped_variation_is_the_formula_component_by_component(generator):
+    field = torch.randn(2, 3, 4, 5, generator=generator, dtype=F64)
+    found = wrapped_variation(field)
+    unit = field[1] / (field[1] ** 2).sum(0).mean().sqrt()
+    for y, x in ((0, 0), (2, 3)):
+        dx, dy = unit[2, y, x] - unit[2, y, x - 1], unit[2, y, x] - unit[2, y - 1, x]
+        assert float(found[1, 2, y, x]) == pytest.approx(float(torch.hypot(dx, dy)))
+    torch.testing.assert_close(wrapped_variation(7 * field), found)
+
+
+def test_wrapped_variation_of_a_constant_field_is_zero_and_has_no_nan():
+    for value in (0.0, 0.3):
+        field = torch.full((1, 3, 4, 5), value, requires_grad=True)
+        total = wrapped_variation(field).sum()
+        total.backward()
+        assert total < 1e-9
+        assert torch.isfinite(field.grad).all()
+
+
+def test_wrapped_variation_of_a_slope_counts_the_way_back():
+    slope = torch.linspace(0, 1, 6, dtype=F64).expand(1, 3, 4, 6)
+    found = wrapped_variation(slope)[0, 0, 0]
+    torch.testing.assert_close(found[0], found[1:].sum())
