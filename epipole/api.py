@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -167,28 +168,55 @@ def train(
     """Trains a system of the table of contents on clips of some footage, and returns the folder of the results with
     its model.safetensors (`epipole.recipes.train.load_model` opens it).
 
-    data        plain folder, video, or "world" for a procedural room rendered into `out`/footage
+    data        plain folder, folder of pairs, video, scenes of a world such as "room:0-7" (see
+                `epipole.recipes.samples`), or "world" for a procedural room rendered into `out`/footage
     out         runs/<system> by default; the same call again goes on where an interrupted one stopped
-    frames      of a clip, `gap` apart and `width` pixels wide
+    frames      of a clip, `gap` apart and `width` pixels wide; a system for stereo learns from pairs instead
     intrinsics  fx, fy, cx, cy in pixels of the footage, or a file with the 3x3 matrix; a plain folder may bring its own
     """
     from .engine.fit import Train
     from .engine.log import Progress
+    from .recipes.samples import OF_FLOW, OF_STEREO, Shape, parse_data, samples
     from .recipes.train import train as train_on
-    from .sources.wrap import Clips, open_views
     from .systems import load
 
-    folder = Path("runs") / system if out is None else Path(out)
-    footage = render(folder / "footage", seed=seed, quiet=quiet) if str(data) == "world" else Path(data)
+    folder, needs = Path("runs") / system if out is None else Path(out), load(system).needs
+    if str(data) == "world":  # a plain folder tells nothing of pairs
+        data = f"room:{seed}" if needs & (OF_FLOW | OF_STEREO) else render(folder / "footage", seed=seed, quiet=quiet)
     K = None if intrinsics is None else camera_matrix(intrinsics)
-    views = open_views(footage, width, load(system).needs, K, folder / "work")
-    clips, how = Clips(views, frames, gap), Train(steps=steps, seed=seed, device=device)
+    source = samples(parse_data(str(data)), needs, Shape(frames, gap, width), folder / "work", K)
+    how = Train(steps=steps, seed=seed, device=device)
     if quiet:
-        train_on(system, clips, preset, how, folder)
+        train_on(system, source, preset, how, folder)
     else:
         with Progress() as progress:
-            train_on(system, clips, preset, how, folder, progress=progress)
+            train_on(system, source, preset, how, folder, progress=progress)
     return folder
+
+
+def bench(
+    field: str, systems: Sequence[str] = (), out: str | Path | None = None, quiet: bool = False, **options: Any
+) -> Path:
+    """Trains systems for equal budgets, judges them and the baselines on the same unseen data, and returns the page
+    with the table; bench.json beside it has every number.
+
+    field    "depth", "motion", "pose", "stereo" or "flow"
+    systems  names; none: every system of the field that the training data can teach
+    out      runs/bench-<field> by default; the same call again does only what is not done yet
+    options  see `epipole.recipes.bench.Bench`
+    """
+    from .engine.log import Progress
+    from .recipes.bench import Bench
+    from .recipes.bench import bench as run_bench
+
+    folder = Path("runs") / f"bench-{field}" if out is None else Path(out)
+    asked = Bench(field, tuple(systems), **options)
+    if quiet:
+        run_bench(asked, folder)
+    else:
+        with Progress() as progress:
+            run_bench(asked, folder, progress)
+    return folder / "bench.md"
 
 
 @dataclass(frozen=True)

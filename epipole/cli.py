@@ -137,6 +137,15 @@ def _train(options: Namespace) -> None:
     print(folder / "model.safetensors")
 
 
+def _bench(options: Namespace) -> None:
+    from .api import bench
+
+    apart = ("command", "field", "systems", "out")
+    chosen = {name: value for name, value in vars(options).items() if name not in apart}
+    page = bench(options.field, options.systems, options.out, **chosen)
+    print(page.read_text(encoding="utf-8") + f"\n{page}")
+
+
 def _list(options: Namespace) -> None:
     from .api import list_systems
 
@@ -157,6 +166,6 @@ def _world(options: Namespace) -> None:
 
 
 ACTIONS = {
-    "learn": _learn, "inspect": _inspect, "judge": _judge, "show": _show, "train": _train, "list": _list,
-    "demo": _demo, "world": _world,
+    "learn": _learn, "inspect": _inspect, "judge": _judge, "show": _show, "train": _train, "bench": _bench,
+    "list": _list, "demo": _demo, "world": _world,
 }

@@ -23,6 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     _judge(command("judge", "score a run against the truth"))
     _show(command("show", "open the report of a run in the browser"))
     _train(command("train", "train a system of the table of contents"))
+    _bench(command("bench", "train systems for equal budgets and judge them and baselines on the same data"))
     command("list", "list the systems, their papers and presets")
     _demo(command("demo", "render a clip, learn it in three minutes, and judge it against its own truth"))
     _world(command("world", "render a procedural world as a plain folder"))
@@ -71,7 +72,8 @@ def _show(sub: argparse.ArgumentParser) -> None:
 def _train(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("system", metavar="SYSTEM", help="a name that `epipole list` shows")
     sub.add_argument("--data", required=True, metavar="FOOTAGE",
-                     help="plain folder, video, or `world`: a procedural room")
+                     help="plain folder, folder of pairs (left/, right/), video, scenes of a world such as "
+                     "`room:0-7`, or `world`: a procedural room")
     sub.add_argument("--preset", default="small", help="size of the network (default: small)")
     sub.add_argument("--steps", type=count, default=1000, metavar="N", help="training steps (default: 1000)")
     sub.add_argument("--frames", type=count, default=3, metavar="N", help="length of a clip (default: 3)")
@@ -84,6 +86,34 @@ def _train(sub: argparse.ArgumentParser) -> None:
     _seed_and_device(sub)
 
 
+def _bench(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("field", metavar="FIELD", choices=("depth", "motion", "pose", "stereo", "flow"),
+                     help="depth, motion, pose, stereo or flow")
+    sub.add_argument("systems", metavar="SYSTEM", nargs="*",
+                     help="names that `epipole list` shows (default: all of the field that --train can teach)")
+    sub.add_argument("--train", default="room:0-7", metavar="DATA",
+                     help="scenes of a world, plain folder, folder of pairs, or video; `@0-799` behind it picks frames "
+                     "(default: room:0-7)")
+    sub.add_argument("--test", nargs="+", default=("room:100-103",), metavar="DATA",
+                     help="the same with known truth, a table for each (default: room:100-103)")
+    sub.add_argument("--preset", default="small", help="size of the networks (default: small)")
+    budget = sub.add_mutually_exclusive_group()
+    budget.add_argument("--steps", type=count, default=1000, metavar="N", help="steps a training (default: 1000)")
+    budget.add_argument("--minutes", type=positive, metavar="M", help="minutes a training, in place of steps")
+    sub.add_argument("--seeds", type=count, default=3, metavar="N", help="trainings a system (default: 3)")
+    sub.add_argument("--frames", type=count, metavar="N", help="length of a clip (default: 3; pose 1, flow 2)")
+    sub.add_argument("--gap", type=count, default=1, metavar="N",
+                     help="frames from one of a clip to the next (default: 1)")
+    sub.add_argument("--width", type=count, default=128, metavar="PX", help="of training images (default: 128)")
+    sub.add_argument("--test-width", type=natural, metavar="PX",
+                     help="of test images; 0: as they are (default: as in training)")
+    sub.add_argument("--world-frames", type=count, default=64, metavar="N", help="length of a world (default: 64)")
+    sub.add_argument("--batch", type=count, default=4, metavar="N", help="samples a step (default: 4)")
+    sub.add_argument("--rate", type=positive, default=2e-4, metavar="R", help="learning rate (default: 2e-4)")
+    _out(sub, "folder of the results (default: runs/bench-<FIELD>)")
+    sub.add_argument("--device", default="auto", help="cpu, cuda or auto (default: auto)")
+
+
 def _demo(sub: argparse.ArgumentParser) -> None:
     _out(sub, "folder of the results (default: runs/demo)")
     _seed_and_device(sub)
@@ -93,7 +123,7 @@ def _world(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("family", metavar="FAMILY", help="kind of world: room or street")
     _out(sub, "folder to write (required)", required=True)
     sub.add_argument("--frames", type=count, default=160, metavar="N", help="length of the clip (default: 160)")
-    sub.add_argument("--seed", type=seed, default=0, metavar="S", help="another seed, another world (default: 0)")
+    sub.add_argument("--seed", type=natural, default=0, metavar="S", help="another seed, another world (default: 0)")
     sub.add_argument("--difficulty", type=int, choices=range(4), default=1,
                      help="0: little in it, evenly lit; 3: crowded, bare and shining surfaces (default: 1)")
 
@@ -111,7 +141,7 @@ def _out(sub: argparse.ArgumentParser, text: str, required: bool = False) -> Non
 
 
 def _seed_and_device(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--seed", type=seed, default=0, metavar="S", help="of everything random (default: 0)")
+    sub.add_argument("--seed", type=natural, default=0, metavar="S", help="of everything random (default: 0)")
     sub.add_argument("--device", default="auto", help="cpu, cuda or auto (default: auto)")
 
 
@@ -131,11 +161,11 @@ def count(text: str) -> int:
     return value
 
 
-def seed(text: str) -> int:
+def natural(text: str) -> int:
     """A whole number that is not negative."""
     value = int(text)
     if value < 0:
-        raise argparse.ArgumentTypeError("a seed must not be negative")
+        raise argparse.ArgumentTypeError(f"{text} is negative")
     return value
 
 

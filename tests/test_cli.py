@@ -21,7 +21,7 @@ from tests.runs import FRAMES, write_run, write_truth
 from tests.sources.clips import walking, write_video
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("learn", "inspect", "judge", "show", "train", "list", "demo", "world")
+COMMANDS = ("learn", "inspect", "judge", "show", "train", "bench", "list", "demo", "world")
 HEAVY = {"torch", "numpy", "cv2", "av", "scipy", "gtsam", "matplotlib", "plotly", "yaml", "rich"}
 
 
@@ -126,7 +126,8 @@ def test_what_the_user_can_mend_is_one_sentence(run, truth, tmp_path, monkeypatc
 @pytest.mark.parametrize("command", [
     ["learn"], ["learn", "a.mp4", "--minutes", "0"], ["learn", "a.mp4", "--minutes", "ten"],
     ["learn", "a.mp4", "--intrinsics", "1,2,3"], ["judge", "run"], ["train", "vid2depth"], ["fly"],
-    ["world", "room"], ["world", "room", "-o", "w", "--frames", "0"]])
+    ["world", "room"], ["world", "room", "-o", "w", "--frames", "0"], ["bench", "chess"],
+    ["bench", "depth", "--steps", "5", "--minutes", "1"]])
 def test_a_command_that_makes_no_sense_ends_with_2(command, capsys):
     with pytest.raises(SystemExit) as end:
         main(command)

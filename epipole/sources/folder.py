@@ -26,13 +26,13 @@ class FolderFootage(Footage):
     """
 
     def __init__(self, path: Path) -> None:
-        self.files = max((_images_in(folder) for folder in (path, *(path / s for s in SUBFOLDERS))), key=len)
+        self.files = max((images_in(folder) for folder in (path, *(path / s for s in SUBFOLDERS))), key=len)
         if not self.files:
             raise InputError(
                 f"{shown(path)} holds no images (jpg, png, webp, bmp, tif), nor does a subfolder "
                 f"{', '.join(SUBFOLDERS)}; give a folder of frames or a video file."
             )
-        height, width = _load(self.files[0]).shape[:2]
+        height, width = load_image(self.files[0]).shape[:2]
         super().__init__(path, width, height, fps=None, announced=len(self.files))
         self._sha256: str | None = None
 
@@ -55,7 +55,7 @@ class FolderFootage(Footage):
         size = self.size(width, height)
         for index, file in enumerate(self.files):
             if only is None or index in only:
-                image = _load(file)
+                image = load_image(file)
                 self._check_size(file, image)
                 yield Frame(index, float(index), resized(image, size))
 
@@ -68,7 +68,7 @@ class FolderFootage(Footage):
             )
 
 
-def _images_in(folder: Path) -> list[Path]:
+def images_in(folder: Path) -> list[Path]:
     """Image files of `folder` in natural order; names that begin with a dot are other programs' notes."""
     if not folder.is_dir():
         return []
@@ -92,7 +92,8 @@ def _bytes_of(file: Path) -> bytes:
         raise InputError(f"{shown(file)} cannot be read ({error.strerror}); change its permissions.") from error
 
 
-def _load(file: Path) -> UInt8[np.ndarray, "h w 3"]:
+def load_image(file: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """The image in RGB; raises InputError where it cannot be read or is damaged."""
     data = _bytes_of(file)
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data and not _cut_short(data) else None
     if image is None:

@@ -1,9 +1,9 @@
-"""Sources around sources (clips, other sizes), and footage as a source."""
+"""Sources around sources (clips, parts, several as one, other sizes), and footage as a source."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import IO
@@ -41,6 +41,37 @@ class Clips:
         return Views(**{name: torch.cat([getattr(view, name) for view in views]) for name in names})
 
 
+class Part:
+    """Some of the views of a source, by their numbers there."""
+
+    def __init__(self, source: Source, indices: Sequence[int]) -> None:
+        self.source, self.indices = source, indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Views:
+        return self.source[self.indices[index]]
+
+
+class Joined:
+    """Several sources, one after the other."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self.sources = sources
+
+    def __len__(self) -> int:
+        return sum(map(len, self.sources))
+
+    def __getitem__(self, index: int) -> Views:
+        place = range(len(self))[index]
+        for source in self.sources:
+            if place < len(source):
+                return source[place]
+            place -= len(source)
+        raise AssertionError  # the range above has refused it
+
+
 class Resized:
     """The views of a source at another size; see `resized`."""
 
@@ -55,24 +86,28 @@ class Resized:
 
 
 def resized(views: Views, width: int, height: int | None = None) -> Views:
-    """Unbatched views [N C H W] at `width` x `height` px; by default the aspect ratio stays. K and flow follow.
+    """Unbatched views [N C H W] at `width` x `height` px; by default the aspect ratio stays. K, flow and disparity
+    follow.
 
-    Images are averaged over areas when they shrink; depth and flow are those of the nearest pixel, so that no value
-    mixes two surfaces. Raises InputError for a size that leaves too little of the images.
+    Images are averaged over areas when they shrink; every other map takes its nearest pixel, so that no value mixes two
+    surfaces. Raises InputError for a size that leaves too little of the images.
     """
     H, W = views.image.shape[-2:]
     height = round(H * width / W) if height is None else height
     _check_size(width, height)
     fields, scale = views.fields(), (width / W, height / H)
+    maps = {name for name, value in fields.items() if value.ndim > 3 and value.shape[-2:] == (H, W)} - {"image"}
     image = F.interpolate(views.image, (height, width), mode="bilinear", align_corners=False, antialias=True)
     fields["image"] = image.clamp(0, 1)
     if "K" in fields:
         fields["K"] = resize_intrinsics(fields["K"], *scale)
-    for name in fields.keys() & {"depth", "depth_valid", "flow", "flow_valid"}:
+    for name in maps:
         nearest = F.interpolate(fields[name].float(), (height, width), mode="nearest-exact")
         fields[name] = nearest.to(fields[name].dtype)
-    if "flow" in fields:
-        fields["flow"] = fields["flow"] * torch.tensor(scale)[:, None, None]
+    for name in fields.keys() & {"flow", "backward_flow"}:
+        fields[name] = fields[name] * torch.tensor(scale)[:, None, None]
+    if "disparity" in fields:
+        fields["disparity"] = fields["disparity"] * scale[0]
     return Views(**fields)
 
 

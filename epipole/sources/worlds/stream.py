@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-
-from epipole.formats.atomic import make_folder, replacing
+from epipole.formats.atomic import make_folder
 from epipole.types.views import Views
 
+from ..stored import kept, named
 from .spec import Spec
 from .world import USUAL, World
 
@@ -47,17 +44,28 @@ class Stream:
         scene, first = divmod(range(len(self))[index], self.starts)
         frames = [first + k * self.gap for k in range(self.length)]
         if self.cache is None:
-            return self._open(scene).clip(frames)
-        file = self.cache / self._name(scene, frames)
-        try:
-            return Views(**load_file(file))
-        except (OSError, SafetensorError):  # not there yet, or cut off
-            views = self._open(scene).clip(frames)
-            with replacing(file) as part:
-                save_file({name: value.contiguous() for name, value in views.fields().items()}, part)
-            return views
+            return self._views(scene, frames)
+        return kept(self.cache / self._name(scene, frames), lambda: self._views(scene, frames))
+
+    def _views(self, scene: int, frames: list[int]) -> Views:
+        return self._open(scene).clip(frames)
 
     def _name(self, scene: int, frames: list[int]) -> str:
-        """Of the file of one clip: all that it follows from, as a hash."""
-        text = f"{replace(self.spec, scene=self.spec.scene + scene).to_yaml()}{frames}{sorted(self.provides)}"
-        return hashlib.sha256(text.encode()).hexdigest()[:24] + ".safetensors"
+        """Of the file of one clip: all that it follows from."""
+        return named(f"{replace(self.spec, scene=self.spec.scene + scene).to_yaml()}{frames}{sorted(self.provides)}")
+
+
+class StereoStream(Stream):
+    """`stream[i]` is a rectified pair (N = 2: left, right) at a frame of one of `scenes` scenes, both disparities
+    included."""
+
+    def __init__(
+        self, spec: Spec, scenes: int = 1, fields: Collection[str] = USUAL, cache: Path | None = None
+    ) -> None:
+        super().__init__(spec, scenes, 1, 1, fields, cache)
+
+    def _views(self, scene: int, frames: list[int]) -> Views:
+        return self._open(scene).stereo(frames[0])
+
+    def _name(self, scene: int, frames: list[int]) -> str:
+        return "pair" + super()._name(scene, frames)

@@ -1,0 +1,99 @@
+"""The cells of the table: one system trained with one seed, or one baseline, and its scores on every test set. What is
+done stands on the disk and is not done again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import yaml
+
+from ...engine.checkpoint import write_bytes
+from ...engine.fit import Train
+from ...engine.log import Progress, read_log
+from ...engine.system import System
+from ...judges.score import Score
+from ...sources.source import Source
+from ...types.errors import EpipoleError, InputError
+from ..train import load_model, train
+from .judging import Judge, Looks, Method
+
+Tests = Mapping[str, Sequence[Source]]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What came out: scores by test set, or why there are none; of a system also what its training took."""
+
+    scores: dict[str, list[Score]]
+    problems: dict[str, str]
+    weights: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+
+
+def judged(make: Callable[[], Method], tests: Tests, judge: Judge, looks: Looks, file: Path) -> Cell:
+    """The scores of a method on every test set, from `file` as far as they stand there; `make` is asked for the method
+    where one is missing. What cannot be judged is told in a sentence."""
+    known = json.loads(file.read_text()) if file.is_file() else {}
+    missing = [name for name in tests if _key(name, looks) not in known]
+    if missing:
+        method = make()
+        for name in missing:
+            known[_key(name, looks)] = _scores(method, tests[name], judge, looks)
+            write_bytes(file, json.dumps(known, indent=1).encode())
+    found = {name: known[_key(name, looks)] for name in tests}
+    return Cell({name: [Score.from_dict(entry) for entry in rows] for name, rows in found.items()
+                 if not isinstance(rows, str)},
+                {name: rows for name, rows in found.items() if isinstance(rows, str)})
+
+
+def _key(test: str, looks: Looks) -> str:
+    return f"{test} {looks}"
+
+
+def _scores(method: Method, parts: Sequence[Source], judge: Judge, looks: Looks) -> list[dict] | str:
+    try:
+        return [score.as_dict() for score in judge(method, parts, looks)]
+    except EpipoleError as error:
+        return str(error)
+
+
+def learned(
+    name: str, preset: str, how: Train, source: Source, batch_size: int, folder: Path, tests: Tests, judge: Judge,
+    looks: Looks, progress: Progress | None,
+) -> Cell:
+    """A system trained in this folder, if that was not done yet, and judged."""
+    system: System | None = None
+    if not _finished(folder):
+        system = train(name, source, preset, how, folder, batch_size, progress)
+    if progress:
+        progress.phase(f"judge {name}", 1, "models")
+    cell = judged(lambda: system or load_model(folder / "model.safetensors"), tests, judge, looks,
+                  folder / "scores.json")
+    steps, seconds, weights = _costs(folder)
+    return replace(cell, weights=weights, steps=steps, seconds=seconds)
+
+
+def _finished(folder: Path) -> bool:
+    about = folder / "run.yaml"
+    return about.is_file() and bool(yaml.safe_load(about.read_text()).get("finished"))
+
+
+def _costs(folder: Path) -> tuple[int, float, int]:
+    """Steps, seconds and weights of a training, whose log counts over interruptions."""
+    last = read_log(folder / "log.jsonl")[-1]
+    model = load_model(folder / "model.safetensors")
+    return last["step"] + 1, last["seconds"], sum(p.numel() for p in model.parameters())
+
+
+def check_same(folder: Path, binding: dict[str, object]) -> None:
+    """Raises InputError if the folder holds a bench of other arguments than these."""
+    file = folder / "work" / "bench.json"
+    text = json.dumps(binding, indent=1, sort_keys=True)
+    if not file.is_file():
+        write_bytes(file, text.encode())
+    elif file.read_text() != text:
+        raise InputError(f"{folder} holds a bench with other arguments: repeat those, or choose another folder")

@@ -1,0 +1,167 @@
+"""Whatever gives a prediction, on views whose truth is known, before the judge of its type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Float32, Float64
+from torch import Tensor
+
+from ...engine.system import System
+from ...judges.depth import DepthFrame, DepthProtocol, judge_depth
+from ...judges.disparity import DisparityFrame, judge_disparity
+from ...judges.flow import FlowFrame, judge_flow
+from ...judges.motion import MotionProtocol, judge_motion
+from ...judges.pose import PoseFrame, judge_pose
+from ...judges.score import Score
+from ...sources.source import Source
+from ...sources.wrap import Clips, Joined, Part, resized
+from ...types.errors import InputError
+from ...types.predictions import Prediction
+from ...types.views import Views
+
+METRES = " [m]"  # behind the names of scores for which nothing was scaled
+
+
+@dataclass(frozen=True)
+class Looks:
+    """How test data is shown: images `width` px wide (None: as they are), paths in clips of so many frames, each `gap`
+    after the one before; `metric`: whether what is judged claims to know metres."""
+
+    width: int | None
+    frames: int = 3
+    gap: int = 1
+    metric: bool = True
+
+
+Method = Callable[[Views], Prediction]
+Judge = Callable[[Method, Sequence[Source], Looks], list[Score]]
+
+
+def each(source: Source) -> Iterator[Views]:
+    """Every sample of a source, in order."""
+    return (source[i] for i in range(len(source)))
+
+
+@torch.no_grad()
+def predict(method: Method, views: Views, looks: Looks) -> dict[str, Tensor]:
+    """The fields of the prediction for unbatched views, each with one scene; a system sees only what it `reads`."""
+    seen = views if looks.width in (None, views.image.shape[-1]) else resized(views, looks.width or 0)
+    batch = Views.collate([seen])
+    if isinstance(method, System):
+        batch = batch.keep(method.reads).to(next(method.parameters()).device)
+    return method(batch).to("cpu").fields()
+
+
+def judge_depth_maps(method: Method, parts: Sequence[Source], looks: Looks) -> list[Score]:
+    """Scores of `judge_depth`, each image median-scaled and, where metres are claimed, as they are."""
+    views = Joined(parts)
+    maps = [predict(method, view, looks)["depth"][0, 0, 0].numpy() for view in each(views)]
+
+    def frames() -> Iterator[DepthFrame]:
+        return (depth_frame(seen, view) for seen, view in zip(maps, each(views), strict=True))
+
+    scores = judge_depth(frames(), DepthProtocol("median"))
+    return scores + (in_metres(judge_depth(frames(), DepthProtocol("none"))) if looks.metric else [])
+
+
+def depth_frame(prediction: Float32[np.ndarray, "_ _"], views: Views) -> DepthFrame:
+    """Predicted depth beside the truth of a single view."""
+    z, valid = views.depth[0, 0].numpy(), views.depth_valid[0, 0].numpy()
+    y, x = np.nonzero(valid)
+    pixels = np.stack([x, y], 1).astype(np.float64)
+    return DepthFrame(prediction, pixels, z[valid].astype(np.float64), z.shape[1], z.shape[0])
+
+
+def judge_paths(method: Method, parts: Sequence[Source], looks: Looks) -> list[Score]:
+    """Scores of `judge_motion`, means over sequences: aligned by Sim(3) and, where metres are claimed, not at all."""
+    rows = []
+    for part in parts:
+        sequence = Part(part, range(0, len(part), looks.gap))
+        truth = np.stack([view.T_world_camera[0].double().numpy() for view in each(sequence)])
+        path = path_of(method, sequence, looks)
+        scores = judge_motion(path, truth, MotionProtocol("sim3", window=looks.frames))
+        if looks.metric:
+            scores += in_metres(judge_motion(path, truth, MotionProtocol("none", window=looks.frames)))
+        rows.append(scores)
+    return averaged(rows)
+
+
+def path_of(method: Method, sequence: Source, looks: Looks) -> Float64[np.ndarray, "F 4 4"]:
+    """The path through a sequence of single views, joined from the paths of clips, each of which begins with the last
+    frame of the one before. Raises InputError for a sequence that is shorter than a clip."""
+    if len(sequence) < max(looks.frames, 2):
+        raise InputError(f"a path needs sequences of at least {max(looks.frames, 2)} frames, not {len(sequence)}; "
+                         "give longer ones, or a smaller gap")
+    clips, path = Clips(sequence, looks.frames), [np.eye(4)]
+    while len(path) < len(sequence):
+        first = min(len(path), len(clips)) - 1
+        T = predict(method, clips[first], looks)["T_first_camera"][0].double().numpy()
+        path += [path[first] @ T[k] for k in range(len(path) - first, looks.frames)]
+    return np.stack(path)
+
+
+def judge_poses(method: Method, parts: Sequence[Source], looks: Looks) -> list[Score]:
+    """Scores of `judge_pose`: every view by itself, in a known scene."""
+    return judge_pose([
+        PoseFrame(predict(method, view, looks)["T_world_camera"][0, 0].double().numpy(),
+                  view.T_world_camera[0].double().numpy())
+        for view in each(Joined(parts))])
+
+
+def judge_pairs(method: Method, parts: Sequence[Source], looks: Looks) -> list[Score]:
+    """Scores of `judge_disparity`, in pixels of the truth; what the right view hides counts, too."""
+    return judge_disparity(disparity_frame(predict(method, view, looks)["disparity"], view)
+                           for view in each(Joined(parts)))
+
+
+def disparity_frame(prediction: Float[Tensor, "1 1 _ _"], views: Views) -> DisparityFrame:
+    """Predicted disparity, enlarged to the truth's size, beside the left view's truth, which is 0 where unknown."""
+    truth, seen = views.disparity[0, 0].numpy(), views.disparity_valid[0, 0].numpy()
+    known = truth > 0
+    hidden = known & ~seen
+    return DisparityFrame(enlarged(prediction, *truth.shape)[0], truth, known, hidden if hidden.any() else None)
+
+
+def judge_flows(method: Method, parts: Sequence[Source], looks: Looks) -> list[Score]:
+    """Scores of `judge_flow`, in pixels of the truth, from the first view to the second."""
+    return judge_flow(flow_frame(predict(method, view, looks)["flow"][:, 0], view) for view in each(Joined(parts)))
+
+
+def flow_frame(prediction: Float[Tensor, "1 2 _ _"], views: Views) -> FlowFrame:
+    """Predicted flow, enlarged to the truth's size, beside the first view's truth."""
+    truth, valid = views.flow[0].numpy(), views.flow_valid[0, 0].numpy()
+    hidden = views.occlusion[0, 0].numpy() if "occlusion" in views else None
+    known = valid if hidden is None else valid | hidden
+    return FlowFrame(enlarged(prediction, *valid.shape), truth, known, hidden)
+
+
+def enlarged(pixels: Float[Tensor, "1 c _ _"], height: int, width: int) -> Float32[np.ndarray, "c {height} {width}"]:
+    """Disparity, or flow (u, v), at another size, in pixels of that size."""
+    h, w = pixels.shape[-2:]
+    full = F.interpolate(pixels.float(), (height, width), mode="bilinear", align_corners=False)[0]
+    return (full * torch.tensor([width / w, height / h])[: len(full), None, None]).numpy()
+
+
+def in_metres(scores: list[Score]) -> list[Score]:
+    """The same scores under names that say that nothing was scaled."""
+    return [replace(score, name=score.name + METRES) for score in scores]
+
+
+def averaged(rows: list[list[Score]]) -> list[Score]:
+    """Means over sequences of the scores that all of them have."""
+    by_name = [{score.name: score for score in row} for row in rows]
+    return [_mean([row[score.name] for row in by_name]) for score in rows[0]
+            if all(score.name in row for row in by_name)]
+
+
+def _mean(scores: list[Score]) -> Score:
+    first, count = scores[0], len(scores)
+    beside = {name: float(np.mean([s.baselines[name] for s in scores])) for name in first.baselines
+              if all(name in s.baselines for s in scores)}
+    how = first.protocol if count == 1 else f"{first.protocol} (of the first); mean over {count} sequences"
+    return replace(first, value=float(np.mean([s.value for s in scores])), protocol=how, baselines=beside)

@@ -1,0 +1,236 @@
+"""The whole of a bench, from top to bottom: what competes, training, judging, the table."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...engine.checkpoint import write_bytes
+from ...engine.fit import Train, torch_device
+from ...engine.log import Progress
+from ...sources.source import Source
+from ...systems import load, presets
+from ...types.errors import EpipoleError, InputError, MissingField
+from ..samples import Data, Shape, parse_data, samples
+from ..train import installed, versions
+from .baselines import Baseline
+from .cells import Cell, Tests, check_same, judged, learned
+from .fields import Field, field_named, knows_metres, systems_of
+from .judging import Looks
+from .table import beside, markdown, row, with_gains
+
+KNOWN = frozenset({"image", "depth", "T_world_camera"})  # what baselines take from training samples, where it is there
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is asked for. No systems: all of the field that the training data can teach."""
+
+    field: str
+    systems: tuple[str, ...] = ()
+    train: str = "room:0-7"
+    test: Sequence[str] = ("room:100-103",)
+    preset: str = "small"
+    steps: int = 1000
+    minutes: float | None = None            # of every training, in place of steps
+    seeds: int = 3                          # 0 .. seeds - 1
+    frames: int | None = None               # of a clip; none: the field's own
+    gap: int = 1
+    width: int = 128                        # px, in training
+    test_width: int | None = None           # none: as in training; 0: as the test data are
+    world_frames: int = 64
+    batch: int = 4
+    rate: float = 2e-4
+    device: str = "auto"
+
+    def shape(self) -> Shape:
+        return Shape(self.frames or field_named(self.field).frames, self.gap, self.width, self.world_frames)
+
+    def looks(self, metric: bool = True) -> Looks:
+        width = self.width if self.test_width is None else self.test_width or None
+        return Looks(width, self.shape().frames, self.gap, metric)
+
+    def how(self, seed: int) -> Train:
+        seconds = None if self.minutes is None else 60 * self.minutes
+        return Train(self.steps, seconds, self.rate, seed=seed, device=self.device)
+
+    def binding(self) -> dict[str, Any]:
+        """What decides the trained systems; the rest may change from call to call."""
+        free = ("systems", "seeds", "test", "test_width", "device")
+        return {name: value for name, value in asdict(self).items() if name not in free}
+
+
+def bench(asked: Bench, out: Path, progress: Progress | None = None) -> dict[str, Any]:
+    """Trains every system of the field with every seed for the same budget, judges them and the baselines on the same
+    test data, writes `out`/bench.md and bench.json, and returns what stands in the latter.
+
+    What is finished is not done again; an interrupted training goes on. A training that fails is told in the notes, and
+    the others go on. Raises InputError, before anything is trained, for arguments that make no sense, and MissingField
+    for a system that was named and that the training data cannot teach.
+    """
+    field, data, shape, cache = field_named(asked.field), parse_data(asked.train), asked.shape(), out / "work" / "data"
+    texts = {text: parse_data(text) for text in asked.test}
+    torch_device(asked.device)
+    names = _asked_systems(asked)
+    check_same(out, asked.binding())
+    tests = {text: field.tests(each, shape, cache) for text, each in texts.items()}
+    sources, notes = _taught(names, field, data, shape, cache, bool(asked.systems))
+    rivals = _baselines(asked, field, samples(data, KNOWN | field.fields, shape, cache), tests, out)
+    _check_judged(rivals, tests)
+    rows: dict[str, list[Cell]] = {}
+    for name, source in sources.items():
+        _fetch(source, f"samples for {name}", progress)
+        rows[name] = []
+        for seed in range(asked.seeds):
+            try:
+                rows[name].append(learned(
+                    name, asked.preset, asked.how(seed), source, asked.batch, out / "cells" / f"{name}-{seed}", tests,
+                    field.judge, asked.looks(knows_metres(name)), progress))
+            except EpipoleError as error:
+                notes.append(f"{name}, seed {seed}, was not trained to the end: {error}")
+            _write(_results(asked, field, tests, rivals, rows, notes), out)
+    return _results(asked, field, tests, rivals, rows, notes)
+
+
+def _asked_systems(asked: Bench) -> list[str]:
+    able = systems_of(asked.field)
+    for name in asked.systems:
+        load(name)
+        if name not in able:
+            raise InputError(f"{name} predicts no {asked.field}: choose from {', '.join(able)}")
+        if asked.preset not in presets(name):
+            raise InputError(f"{name} has no preset '{asked.preset}': choose one of {', '.join(presets(name))}")
+    return list(dict.fromkeys(asked.systems)) or [name for name in able if asked.preset in presets(name)]
+
+
+def _taught(
+    names: Sequence[str], field: Field, data: Data, shape: Shape, cache: Path, named: bool
+) -> tuple[dict[str, Source], list[str]]:
+    """Training samples for every system, and a sentence for each that they cannot teach; if it was named, an error."""
+    sources: dict[str, Source] = {}
+    notes = []
+    for name in names:
+        needs = load(name).needs
+        try:
+            source = samples(data, needs | field.fields, shape, cache)
+            if not len(source):
+                raise InputError(f"{data.text} holds no sample: give more of it, or shorter clips")
+            source[0].keep(needs)
+            sources[name] = source
+        except MissingField as error:
+            if named:
+                raise MissingField(f"{name} cannot learn from {data.text}: it {error}") from error
+            notes.append(f"{name} cannot learn from {data.text}: it {error}")
+        except InputError as error:
+            if named:
+                raise
+            notes.append(f"{name} cannot learn from {data.text}: {error}")
+    if not sources:
+        raise InputError(f"none of the systems can learn from {data.text}: {'; '.join(notes)}")
+    return sources, notes
+
+
+def _baselines(asked: Bench, field: Field, train: Source, tests: Tests, out: Path) -> dict[str, list[Cell]]:
+    def cell(baseline: Baseline) -> Cell:
+        file = out / "baselines" / f"{baseline.name.replace(' ', '_')}.json"
+        return judged(lambda: baseline.method, tests, field.judge, asked.looks(baseline.metric), file)
+
+    return {baseline.name: [cell(baseline)] for baseline in field.baselines(train, asked.looks())}
+
+
+def _check_judged(rivals: dict[str, list[Cell]], tests: Tests) -> None:
+    """Raises InputError for a test set on which no baseline could be judged: it lacks what the judge needs."""
+    for test in tests:
+        problems = [cell.problems.get(test) for cells in rivals.values() for cell in cells]
+        if problems and all(problems):
+            raise InputError(f"nothing can be judged on {test}: {problems[0]}")
+
+
+def _fetch(source: Source, what: str, progress: Progress | None) -> None:
+    """Looks at every sample once, so that no training waits for what is rendered or decoded only once."""
+    if progress:
+        progress.phase(what, len(source), "samples")
+    for i in range(len(source)):
+        source[i]
+        if progress:
+            progress.reach(i + 1)
+
+
+def _results(
+    asked: Bench, field: Field, tests: Tests, rivals: dict[str, list[Cell]], rows: dict[str, list[Cell]],
+    notes: list[str],
+) -> dict[str, Any]:
+    tables = [{"test": test, "rows": _rows(field, test, rivals, rows), "notes": _silent(test, rivals | rows)}
+              for test in tests]
+    return {"title": f"epipole bench {asked.field}", "command": command(asked), "about": _about(asked), "notes": notes,
+            "shown": list(field.shown), "arguments": asdict(asked), "machine": machine(asked),
+            "versions": {"epipole": installed("epipole")} | versions(), "tables": tables}
+
+
+def _rows(
+    field: Field, test: str, rivals: dict[str, list[Cell]], rows: dict[str, list[Cell]]
+) -> list[dict[str, Any]]:
+    found = [row(name, cells, test, False) for name, cells in rivals.items()]
+    found += [row(name, cells, test, True) for name, cells in rows.items()]
+    entries = [entry for entry in found if entry is not None]
+    every = [cell for cells in [*rows.values(), *rivals.values()] for cell in cells]
+    return with_gains(beside(entries, every, test, field.beside) + entries, field.rivals)
+
+
+def _silent(test: str, cells: dict[str, list[Cell]]) -> list[str]:
+    """A sentence for everything that could not be judged on this test set."""
+    reasons = {name: next((cell.problems[test] for cell in row if test in cell.problems), None)
+               for name, row in cells.items()}
+    return [f"{name} was not judged here: {reason}" for name, reason in reasons.items() if reason]
+
+
+def _about(asked: Bench) -> list[str]:
+    shape, where = asked.shape(), machine(asked)
+    budget = f"{asked.steps} steps" if asked.minutes is None else f"{asked.minutes:g} minutes"
+    wide = {None: "as in training", 0: "as the test data are"}.get(asked.test_width, f"{asked.test_width} px wide")
+    return [
+        f"budget of every training: {budget} of {asked.batch} samples, learning rate {asked.rate:g}, preset "
+        f"{asked.preset}, seeds 0 to {asked.seeds - 1}; medians over seeds (least to most)",
+        f"trained on {asked.train}, {shape.width} px wide, clips of {shape.frames} frames {shape.gap} apart; worlds "
+        f"are {shape.world_frames} frames long; tested on images {wide}",
+        f"machine: {where['processor']}, {where['cores']} cores, {where['threads']} threads of torch, device "
+        f"{where['device']}, {where['system']}",
+    ]
+
+
+def machine(asked: Bench) -> dict[str, Any]:
+    """What the times depend on."""
+    device = torch_device(asked.device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return {"processor": _processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads(),
+            "device": name, "system": platform.platform()}
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
+                platform.processor() or platform.machine())
+
+
+def command(asked: Bench) -> str:
+    """The command line that repeats it."""
+    words = ["epipole", "bench", asked.field, *asked.systems, "--train", asked.train, "--test", *asked.test]
+    usual = asdict(Bench(asked.field))
+    for name, value in asdict(asked).items():
+        if name not in ("field", "systems", "train", "test") and value != usual[name]:
+            words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
+    return shlex.join(words)
+
+
+def _write(results: dict[str, Any], out: Path) -> None:
+    write_bytes(out / "bench.json", json.dumps(results, indent=1).encode())
+    write_bytes(out / "bench.md", markdown(results).encode())

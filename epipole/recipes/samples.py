@@ -1,0 +1,161 @@
+"""What is named as DATA, as samples that any system learns from or is judged on.
+
+    room  room:3  room:0-7     scenes of a family of worlds, rendered when first used and kept
+    FOLDER  FILE               a plain folder, a video, a folder of pairs (see `sources.pairs`)
+    ...@0-799                  frames 0 to 799 of it, or pairs
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float64
+
+from ..sources.pairs import FLOW, STEREO, FlowFolder, StereoFolder, holds_pairs
+from ..sources.plain import PlainFolder
+from ..sources.source import Source
+from ..sources.stored import Stored
+from ..sources.worlds import FAMILIES, USUAL, Spec, Stream
+from ..sources.worlds.stream import StereoStream
+from ..sources.wrap import Clips, Joined, Part, Resized, open_views
+from ..types.errors import InputError
+
+OF_FLOW = frozenset({"flow", "flow_valid", "occlusion"})
+OF_STEREO = frozenset({"disparity", "disparity_valid", "baseline"})
+OF_VIEW = USUAL | {"baseline"}  # what every single view of a world is kept with
+
+
+@dataclass(frozen=True)
+class Data:
+    """Scenes of a family of worlds, or (no scenes) a place on the disk; and which of its frames, if not all."""
+
+    text: str
+    place: str
+    scenes: range | None = None
+    frames: range | None = None
+
+    @property
+    def path(self) -> Path:
+        return Path(self.place)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What samples are like: clips of so many frames, each `gap` after the one before, `width` px wide; a world's clip
+    is `world_frames` long."""
+
+    frames: int = 3
+    gap: int = 1
+    width: int = 128
+    world_frames: int = 64
+
+    def spec(self, family: str, scene: int) -> Spec:
+        """Of a world that is rendered at this size, 4:3."""
+        return Spec(family, scene=scene, frames=self.world_frames, width=self.width, height=round(0.75 * self.width))
+
+
+def parse_data(text: str) -> Data:
+    """The data of this name. Raises InputError for what is neither a family of worlds nor there."""
+    place, frames = text, None
+    if (cut := re.fullmatch(r"(.+)@(\d+)-(\d+)", text)) and not Path(text).exists():
+        place, frames = cut[1], _inclusive(cut[2], cut[3], text)
+    world = re.fullmatch(r"(\w+)(?::(\d+)(?:-(\d+))?)?", place)
+    if world and world[1] in FAMILIES:
+        first = world[2] or "0"
+        return Data(text, world[1], _inclusive(first, world[3] or first, text), frames)
+    if not place or not Path(place).exists():
+        raise InputError(f"there is no data '{text}': give a folder, a video, or scenes of a world such as "
+                         f"{' or '.join(f'{family}:0-7' for family in FAMILIES)}")
+    return Data(text, place, None, frames)
+
+
+def _inclusive(first: str, last: str, text: str) -> range:
+    if int(last) < int(first):
+        raise InputError(f"'{text}' ends before it begins: {last} comes before {first}")
+    return range(int(first), int(last) + 1)
+
+
+def samples(
+    data: Data, fields: Collection[str], shape: Shape, cache: Path, K: Float64[np.ndarray, "3 3"] | None = None
+) -> Source:
+    """Samples with these fields and maybe more: rectified pairs where stereo is asked for or the folder holds those,
+    otherwise clips.
+
+    What was rendered or resized is kept in `cache`. Raises InputError for data that cannot be read or holds no such
+    samples; whether every field is there shows only in a sample.
+    """
+    wanted = frozenset(fields)
+    if wanted & OF_STEREO or (data.scenes is None and holds_pairs(data.path, STEREO)):
+        return stereo_pairs(data, shape, cache, shape.width)
+    if data.scenes is not None and wanted & OF_FLOW:
+        return _scenes(data, shape, cache, shape.frames, USUAL | OF_FLOW)
+    if data.scenes is None and holds_pairs(data.path, FLOW):
+        return flow_pairs(data, shape, cache, shape.width)
+    return Joined([Clips(views, shape.frames, shape.gap) for views in _views(data, wanted, shape, cache, K)])
+
+
+def _views(
+    data: Data, fields: frozenset[str], shape: Shape, cache: Path, K: Float64[np.ndarray, "3 3"] | None
+) -> list[Source]:
+    """Single views in their order, one source per scene."""
+    if data.scenes is not None:
+        return sequences(data, shape, cache)
+    views = open_views(data.path, shape.width, fields, K, cache)
+    if data.path.is_dir() and not fields <= {"image", "K"}:  # the others are decoded once by themselves
+        views = Stored(views, cache, f"{data.path.resolve()} {len(views)} {shape.width} {K}")
+    return [_part(views, data)]
+
+
+def sequences(data: Data, shape: Shape, cache: Path) -> list[Source]:
+    """Single views in their order with all that is known of them, at the size in which they are known; one source per
+    scene. Raises InputError as `samples` does."""
+    if data.scenes is None:
+        return [_part(PlainFolder(data.path), data)]
+    return [_part(Stream(shape.spec(data.place, scene), 1, 1, 1, OF_VIEW, cache), data) for scene in data.scenes]
+
+
+def stereo_pairs(data: Data, shape: Shape, cache: Path, width: int | None = None) -> Source:
+    """Rectified pairs with all that is known of them, at this width, by default as they are. Raises InputError."""
+    if data.scenes is not None:
+        return Joined([_part(StereoStream(shape.spec(data.place, scene), 1, OF_VIEW | OF_STEREO, cache), data)
+                       for scene in data.scenes])
+    if not holds_pairs(data.path, STEREO):
+        raise InputError(f"{data.place} holds no rectified pairs: put the images into {STEREO[0]}/ and {STEREO[1]}/ "
+                         "in it")
+    return _sized(StereoFolder(data.path), data, cache, width)
+
+
+def flow_pairs(data: Data, shape: Shape, cache: Path, width: int | None = None) -> Source:
+    """Pairs of views with the flow from the first to the second; otherwise as `stereo_pairs`."""
+    if data.scenes is not None:
+        return _scenes(data, shape, cache, 2, USUAL | OF_FLOW)
+    if not holds_pairs(data.path, FLOW):
+        raise InputError(f"{data.place} holds no pairs for optical flow: put the images into {FLOW[0]}/ and {FLOW[1]}/ "
+                         "in it")
+    return _sized(FlowFolder(data.path), data, cache, width)
+
+
+def _scenes(data: Data, shape: Shape, cache: Path, length: int, fields: frozenset[str]) -> Source:
+    """Clips of worlds with what leads from view to view."""
+    assert data.scenes is not None
+    return Joined([_part(Stream(shape.spec(data.place, scene), 1, length, shape.gap, fields, cache), data)
+                   for scene in data.scenes])
+
+
+def _sized(pairs: Source, data: Data, cache: Path, width: int | None) -> Source:
+    if width is None:
+        return _part(pairs, data)
+    key = f"{data.path.resolve()} {type(pairs).__name__} {len(pairs)} {width}"
+    return _part(Stored(Resized(pairs, width), cache, key), data)
+
+
+def _part(source: Source, data: Data) -> Source:
+    if data.frames is None:
+        return source
+    if data.frames[-1] >= len(source):
+        raise InputError(f"'{data.text}' asks for frame {data.frames[-1]}, but there are only {len(source)}")
+    return Part(source, data.frames)
