@@ -164,6 +164,7 @@ def train(
     seed: int = 0,
     device: str = "auto",
     quiet: bool = False,
+    augment: bool = False,
 ) -> Path:
     """Trains a system of the table of contents on clips of some footage, and returns the folder of the results with
     its model.safetensors (`epipole.recipes.train.load_model` opens it).
@@ -173,11 +174,13 @@ def train(
     out         runs/<system> by default; the same call again goes on where an interrupted one stopped
     frames      of a clip, `gap` apart and `width` pixels wide; a system for stereo learns from pairs instead
     intrinsics  fx, fy, cx, cy in pixels of the footage, or a file with the 3x3 matrix; a plain folder may bring its own
+    augment     show every sample through another window under another light each time; for flow and stereo
     """
     from .engine.fit import Train
     from .engine.log import Progress
     from .recipes.samples import OF_FLOW, OF_STEREO, Shape, parse_data, samples
     from .recipes.train import train as train_on
+    from .sources.augment import augmented
     from .systems import load
 
     folder, needs = Path("runs") / system if out is None else Path(out), load(system).needs
@@ -185,6 +188,7 @@ def train(
         data = f"room:{seed}" if needs & (OF_FLOW | OF_STEREO) else render(folder / "footage", seed=seed, quiet=quiet)
     K = None if intrinsics is None else camera_matrix(intrinsics)
     source = samples(parse_data(str(data)), needs, Shape(frames, gap, width), folder / "work", K)
+    source = augmented(source, needs, system) if augment else source
     how = Train(steps=steps, seed=seed, device=device)
     if quiet:
         train_on(system, source, preset, how, folder)

@@ -133,7 +133,8 @@ def _train(options: Namespace) -> None:
     from .api import train
 
     folder = train(options.system, options.data, options.out, options.preset, options.steps, options.frames,
-                   options.gap, options.width, options.intrinsics, options.seed, options.device)
+                   options.gap, options.width, options.intrinsics, options.seed, options.device,
+                   augment=options.augment)
     print(folder / "model.safetensors")
 
 

@@ -80,6 +80,8 @@ def _train(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--gap", type=count, default=1, metavar="N",
                      help="frames from one of a clip to the next (default: 1)")
     sub.add_argument("--width", type=count, default=256, metavar="PX", help="of the images (default: 256)")
+    sub.add_argument("--augment", action="store_true",
+                     help="show every sample through another window under another light each time; flow and stereo")
     sub.add_argument("--intrinsics", type=intrinsics, metavar="K",
                      help="file with the 3x3 matrix, or fx,fy,cx,cy in pixels of the footage (default: the folder's)")
     _out(sub, "folder of the results (default: runs/<SYSTEM>)")

@@ -15,6 +15,7 @@ import pytest
 
 from epipole import cli
 from epipole.cli import main
+from epipole.sources import augment
 from epipole.systems import SYSTEMS
 from epipole.types.errors import InputError
 from tests.runs import FRAMES, write_run, write_truth
@@ -241,6 +242,19 @@ def test_train_takes_a_video_whose_intrinsics_are_given(tmp_path, capsys):
     assert "intrinsics" in capsys.readouterr().err
     assert main([*command, "--intrinsics", "100,100,79.5,59.5"]) == 0
     assert (tmp_path / "m" / "model.safetensors").stat().st_size > 1e5
+
+
+def test_train_augments_what_flow_and_stereo_learn_from(truth, tmp_path, capsys, monkeypatch):
+    def command(system: str) -> list[str]:
+        return ["train", system, "--data", str(truth), "--frames", "2", "--width", "64", "--steps", "1", "--augment",
+                "-o", str(tmp_path / system), "--device", "cpu"]
+
+    assert main(command("sfmlearner")) == 2
+    assert "sfmlearner" in capsys.readouterr().err
+    windows, draw = [], augment.drawn
+    monkeypatch.setattr(augment, "drawn", lambda *how: windows.append(how) or draw(*how))
+    assert main(command("unflow")) == 0
+    assert len(windows) >= 4  # one for every sample of the batch
 
 
 def test_world_writes_a_plain_folder(tmp_path, capsys):
