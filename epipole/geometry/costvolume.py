@@ -1,9 +1,8 @@
 """Cost volumes: how well every pixel of one feature map fits its candidates in another one.
 
 Correlation is a banded matrix product. A tile of columns meets all the pixels that any of its own can meet, row by row,
-as few dense products of copies that lie close in memory; the band, n of n + tile - 1 columns, is read as a view. All
-gradients are written out, because those of slices would be as large as the volume, once per candidate; they cannot be
-differentiated again.
+in few dense products; the band, n of n + tile - 1 columns, is read as a view. All gradients are written out, because
+those of slices would be as large as the volume, once per candidate; they cannot be differentiated again.
 """
 
 from collections.abc import Iterator
@@ -21,7 +20,8 @@ def correlation_1d(
     left: Float[Tensor, "b c h w"], right: Float[Tensor, "b c h w"], disparities: int
 ) -> Float[Tensor, "b {disparities} h w"]:
     """Stereo: channel d at (y, x) is the mean over c of left(y, x) right(y, x - d); 0 where x < d."""
-    return _Correlation.apply(left, right, _Reach(1, disparities, 0, disparities - 1, 1))[:, 0].flip(1)
+    volume = _correlated(left, right, _Reach(1, disparities, 0, disparities - 1, 1))
+    return volume[:, 0].flip(1)
 
 
 def correlation_2d(
@@ -33,7 +33,7 @@ def correlation_2d(
     FlowNetC (Dosovitskiy 2015; 21 x 21 displacements).
     """
     m = reach // stride
-    return _Correlation.apply(first, second, _Reach(2 * m + 1, 2 * m + 1, m, m, stride)).flatten(1, 2)
+    return _correlated(first, second, _Reach(2 * m + 1, 2 * m + 1, m, m, stride)).flatten(1, 2)
 
 
 def concatenation_volume(
@@ -60,12 +60,24 @@ class _Reach(NamedTuple):
     stride: int
 
 
+    def alone(self) -> "_Reach":
+        """Of a pixel that meets nothing but itself."""
+        return _Reach(1, 1, 0, 0, self.stride)
+
+
+def _correlated(first: Tensor, second: Tensor, reach: _Reach) -> Tensor:
+    """`_Correlation` in float32 at least, as overlapping matrices are known to be multiplied right in these alone."""
+    precise = torch.promote_types(first.dtype, torch.float32)
+    volume: Tensor = _Correlation.apply(first.to(precise), second.to(precise), reach)
+    return volume.to(first.dtype)
+
+
 class _Correlation(torch.autograd.Function):
     """out(b, j, i, y, x) = 1/c sum_c first(b, c, y, x) second(b, c, y + (j - above) stride, x + (i - left) stride).
 
-    Of the matrix of a tile's pixels by all that they meet, a row of pixels has numbers in `rows` rows of what is met
-    alone, one later than the row of pixels above. Stored without the rest, it serves both derivatives: by the pixels of
-    the tile row after row, by what is met as overlapping views, as many pixels' rows at a time as meet it.
+    Backward, the matrix of a tile's pixels by all that they meet has a band in which a row of pixels begins one row of
+    what is met later than the one above. Stored without the rest, it serves both derivatives: by the pixels, row after
+    row; by what is met, in views that overlap, as many rows of pixels at a time as meet it.
     """
 
     @staticmethod
@@ -74,74 +86,91 @@ class _Correlation(torch.autograd.Function):
         ctx.reach = reach
         b, c, h, w = first.shape
         out = first.new_empty(b, reach.rows, reach.columns, h, w)
-        for k, y, x in _tiles(first, reach):
-            a, u = _block(first[k, :, y, x]).div_(c), _window(second[k], y, x, reach)[0]
-            _, n, tile = a.shape
-            products = torch.bmm(_runs(u, n).mT, _runs(a, n))  # n rows*width tile
-            width = u.shape[2] * tile
+        one, two = _pixels(first), _pixels(second)
+        for k, y, x in _tiles(one, reach):
+            (a, _, _), (u, _, _) = _window(one[k], y, x, reach.alone()), _window(two[k], y, x, reach)
+            n, tile, _ = a.shape
+            products = torch.bmm(_runs(u, n), a.mT)  # [n rows*width tile]
+            width = u.shape[1] * tile
             band = products.as_strided((reach.rows, reach.columns, n, tile),
                                        (width, tile, reach.rows * width, tile + 1))
-            out[k, :, :, y, x] = band
+            torch.div(band, c, out=out[k, :, :, y, x])
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         (first, second), reach = ctx.saved_tensors, ctx.reach
-        grad_first, grad_second = torch.empty_like(first), torch.zeros_like(second)
-        for k, y, x in _tiles(first, reach):
-            a, (u, into, at) = _block(first[k, :, y, x]), _window(second[k], y, x, reach)
-            (c, n, tile), width, below = a.shape, u.shape[2], reach.rows - 1 - reach.above
-            step = (tile * reach.rows + 1) * width       # from a row of the tile to the next one
-            line = reach.rows * width                    # from a pixel to the next one
-            G = a.new_zeros((n + reach.rows - 1) * step)
+        one, two = _pixels(first), _pixels(second)
+        grad_first, grad_second = torch.zeros_like(first), torch.zeros_like(second)
+        grad_one, grad_two = _pixels(grad_first), _pixels(grad_second)
+        below = reach.rows - 1 - reach.above
+        for k, y, x in _tiles(one, reach):
+            u, into, at = _window(two[k], y, x, reach)
+            a, _, _ = _window(one[k], y, x, _Reach(reach.rows, 1, below, 0, reach.stride))
+            (height, tile, c), width = a.shape, u.shape[1]
+            n, line = height - reach.rows + 1, reach.rows * width     # rows of pixels; numbers from one pixel to ...
+            step = tile * line + width                                # ... and from one row to the next
+            G = u.new_zeros(height * step)
             band = G.as_strided((reach.rows, reach.columns, n, tile), (width, 1, step, line + 1), below * step)
             torch.div(grad[k, :, :, y, x], c, out=band)
-            there = G.as_strided((n, tile, line), (step, line, 1), below * step)
-            grad_first[k, :, y, x] = torch.bmm(_runs(u, n), there.mT).transpose(0, 1)
-            back = G.as_strided((n, reach.rows * tile, width), (step, line, 1), line - width)
-            a = torch.nn.functional.pad(a, (0, 0, below, reach.above))
-            grad_second[k, :, y, into] += torch.bmm(_runs(a, n), back)[..., at].transpose(0, 1)
+            by_pixel = G.as_strided((n, tile, line), (step, line, 1), below * step)
+            grad_one[k, y, x] = _product(by_pixel, _runs(u, n))
+            by_met = G.as_strided((n, reach.rows * tile, width), (step, line, 1), line - width).mT
+            grad_two[k, y, into] += _product(by_met, _runs(a, n))[:, at]
         return grad_first, grad_second, None
 
 
-def _tiles(x: Tensor, reach: _Reach) -> Iterator[tuple[int, slice, slice]]:
+def _pixels(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w c"]:
+    """A view; however it lies in memory, the rest goes along."""
+    return x.movedim(1, -1)
+
+
+def _tiles(pixels: Float[Tensor, "b h w c"], reach: _Reach) -> Iterator[tuple[int, slice, slice]]:
     """Image, rows and columns. Pixels `stride` apart meet each other alone, and so share tiles."""
-    (b, _, h, w), s = x.shape, reach.stride
+    (b, h, w, _), s = pixels.shape, reach.stride
     tile = s * (FEW if reach.columns < MANY else MANY)
     for k in range(b):
         for y, x0 in ((y, x0) for y in range(min(s, h)) for x0 in range(min(s, w))):
             yield from ((k, slice(y, h, s), slice(x, min(x + tile, w), s)) for x in range(x0, w, tile))
 
 
-def _block(x: Tensor) -> Tensor:
-    """A copy without gaps, in float32 at least."""
-    return torch.empty(x.shape, dtype=torch.promote_types(x.dtype, torch.float32), device=x.device).copy_(x)
-
-
-def _window(x: Tensor, rows: slice, columns: slice, reach: _Reach) -> tuple[Tensor, slice, slice]:
-    """All that the pixels of a tile meet in x [c h w], 0 outside; the columns that lie inside, and which they are of
-    the window's."""
+def _window(
+    pixels: Float[Tensor, "h w c"], rows: slice, columns: slice, reach: _Reach
+) -> tuple[Float[Tensor, "y x c"], slice, slice]:
+    """All that the pixels of a tile meet, 0 outside; the columns that lie inside, and which they are of the window's.
+    A copy in which row follows row, where the map itself will not do."""
     s = reach.stride
     height, width = (len(range(t.start, t.stop, s)) + n - 1
                      for t, n in ((rows, reach.rows), (columns, reach.columns)))
-    of_map, of_window = _inside(rows.start - s * reach.above, s, height, x.shape[1])
-    into, at = _inside(columns.start - s * reach.left, s, width, x.shape[2])
-    u = torch.zeros(len(x), height, width, dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
-    u[:, of_window, at] = x[:, of_map, into]
+    within, down = _inside(rows.start - s * reach.above, s, height, pixels.shape[0])
+    into, at = _inside(columns.start - s * reach.left, s, width, pixels.shape[1])
+    seen = pixels[within, into]
+    if reach.rows == 1 and seen.shape[:2] == (height, width) and 1 in seen.stride()[1:]:
+        return seen, into, at
+    if pixels.stride(2) == 1:
+        u = pixels.new_zeros(height, width, pixels.shape[2])
+    else:
+        u = pixels.new_zeros(pixels.shape[2], height, width).movedim(0, 2)
+    u[down, at] = seen
     return u, into, at
 
 
 def _inside(start: int, step: int, count: int, size: int) -> tuple[slice, slice]:
     """Of the places start, start + step, ... those in [0, size), and which of the `count` they are."""
     low, high = max(0, -(start // step)), min(count, (size - 1 - start) // step + 1)
-    return slice(start + step * low, max(start + step * high, 0), step), slice(low, high)
+    return slice(start + step * low, max(start + step * high, 0), step), slice(low, max(high, low))
 
 
-def _runs(x: Tensor, n: int) -> Tensor:
-    """[n c k * width] of x [c n+k-1 width]: k rows in a row, from each of n rows on; overlapping views."""
-    c, height, width = x.shape
-    return x.as_strided((n, c, (height - n + 1) * width), (width, height * width, 1))
+def _runs(x: Float[Tensor, "y x c"], n: int) -> Float[Tensor, "n k c"]:
+    """From each of n rows on as many as there are below the last one, their pixels in a line: views that overlap."""
+    rows = len(x) - n + 1
+    return x.as_strided((n, rows * x.shape[1], x.shape[2]), x.stride())
+
+
+def _product(a: Float[Tensor, "n i k"], b: Float[Tensor, "n k j"]) -> Float[Tensor, "n i j"]:
+    """The matrix product, in memory as b is."""
+    return torch.bmm(a, b) if b.stride(2) == 1 else torch.bmm(b.mT, a.mT).mT
 
 
 class _Concatenation(torch.autograd.Function):

@@ -1,6 +1,7 @@
 """Cost volumes against loops that say what they mean."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -114,11 +115,25 @@ def test_mirrored_and_swapped_it_is_the_other_views_volume():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_lower_precision(dtype):
+@pytest.mark.parametrize("correlation", [partial(correlation_1d, disparities=4), partial(correlation_2d, reach=4)])
+def test_lower_precision(correlation, dtype):
     left, right = features(c=16)
-    fast = correlation_1d(left.to(dtype), right.to(dtype), 4)
+    fast = correlation(left.to(dtype), right.to(dtype))
     assert fast.dtype == dtype
-    torch.testing.assert_close(fast.to(F64), correlation_1d(left, right, 4), atol=0.02, rtol=0.02)
+    torch.testing.assert_close(fast.to(F64), correlation(left, right), atol=0.02, rtol=0.02)
+
+
+@pytest.mark.parametrize("correlation", [partial(correlation_1d, disparities=20), partial(correlation_2d, reach=4)])
+def test_the_layout_in_memory_does_not_matter_and_is_kept_by_gradients(correlation):
+    plain = features(w=37)
+    last = [x.detach().to(memory_format=torch.channels_last).requires_grad_() for x in plain]
+    one, other = correlation(*plain), correlation(*last)
+    torch.testing.assert_close(one, other)
+    weight = torch.randn(one.shape, dtype=F64, generator=torch.Generator().manual_seed(2))
+    for a, b in zip(torch.autograd.grad((one * weight).sum(), plain),
+                    torch.autograd.grad((other * weight).sum(), last), strict=True):
+        torch.testing.assert_close(a, b)
+        assert b.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_soft_argmin_equals_its_naive_twin_and_gradcheck(generator):
