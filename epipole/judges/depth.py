@@ -48,13 +48,17 @@ class DepthProtocol(Protocol):
     average: Average = "images"
 
     def words(self) -> str:
+        return f"{self.words_of_scaling()}, {average_words(self.average)}"
+
+    def words_of_scaling(self) -> str:
+        """What is compared: all but the mean."""
         scaling = {"none": "no scaling", "median": "each image median-scaled", "global": "one scale for all images",
                    "least_squares": "each image scaled by least squares",
                    "affine": "each image scaled and shifted by least squares",
                    "affine_inverse": "each image's inverse depth scaled and shifted by least squares"}
         crop = {"none": "whole image", "garg": "Garg crop", "eigen": "Eigen crop", "nyu": "Eigen's NYU crop"}
         return (f"{scaling[self.scaling]}, {crop[self.crop]}, truth in ({self.near:g}, {self.cap:g}), "
-                f"inverse depth read bilinearly at the truth's pixels, {average_words(self.average)}")
+                "inverse depth read bilinearly at the truth's pixels")
 
 
 class DepthFrame(NamedTuple):
@@ -86,7 +90,7 @@ def judge_depth(
     Raises InputError where nothing can be compared.
     """
     protocol = protocol or DepthProtocol()
-    common = _common_scales(frames, protocol, train) if protocol.scaling == "global" else {}
+    common = common_scales(frames, protocol, train) if protocol.scaling == "global" else {}
     means: dict[str, list[Float64[np.ndarray, "9"]]] = {}
     counted, ratios = [], []
     for frame in frames:
@@ -97,7 +101,7 @@ def judge_depth(
         counted.append(len(true))
         ratios.append(float(np.median(true) / np.median(rivals[""])))
         for name, depth in rivals.items():
-            scaled = _scaled(protocol.scaling, depth, true, common.get(name, 1.0))
+            scaled = scaled_depth(protocol.scaling, depth, true, common.get(name, 1.0))
             means.setdefault(name, []).append(_means(np.clip(scaled, protocol.near, protocol.cap), true))
     if not counted:
         raise InputError("no pixel's depth can be judged: the truth knows none within the protocol's crop and range")
@@ -136,10 +140,15 @@ def look_up(frame: DepthFrame) -> Float64[np.ndarray, "n"]:
     """
     if not np.isfinite(frame.prediction).all():
         raise InputError("a predicted depth is not finite and cannot be judged")
-    inverse = torch.from_numpy(1 / np.maximum(frame.prediction.astype(np.float64), TINY))
-    h, w = frame.prediction.shape
+    return 1 / read_at(1 / np.maximum(frame.prediction.astype(np.float64), TINY), frame)
+
+
+def read_at(values: Float[np.ndarray, "h w"], frame: DepthFrame) -> Float64[np.ndarray, "n"]:
+    """A map of any resolution at the truth's pixels, by bilinear interpolation."""
+    h, w = values.shape
     at = (frame.pixels + 0.5) * [w / frame.width, h / frame.height] - 0.5
-    return 1 / sample(inverse[None, None], torch.from_numpy(at.T[None, :, None].copy()))[0].numpy()[0, 0, 0]
+    map_ = torch.from_numpy(values.astype(np.float64))[None, None]
+    return sample(map_, torch.from_numpy(at.T[None, :, None].copy()))[0].numpy()[0, 0, 0]
 
 
 def counted_pixels(frame: DepthFrame, protocol: DepthProtocol) -> Bool[np.ndarray, "n"]:
@@ -166,10 +175,10 @@ def _rivals(
     return rivals
 
 
-def _common_scales(
-    frames: Iterable[DepthFrame], protocol: DepthProtocol, train: MeanDepth | None
+def common_scales(
+    frames: Iterable[DepthFrame], protocol: DepthProtocol, train: MeanDepth | None = None
 ) -> dict[str, float]:
-    """The median over images of median(truth) / median(prediction), for the prediction and every baseline."""
+    """The median over images of median(truth) / median(prediction), of the prediction (under "") and every baseline."""
     ratios: dict[str, list[float]] = {}
     for frame in frames:
         counts = counted_pixels(frame, protocol)
@@ -179,7 +188,7 @@ def _common_scales(
     return {name: float(np.median(r)) for name, r in ratios.items()}
 
 
-def _scaled(scaling: str, p: Values, g: Values, common: float) -> Values:
+def scaled_depth(scaling: str, p: Values, g: Values, common: float) -> Values:
     """Predicted depths p of an image, laid over its truth g; see DepthProtocol."""
     if scaling in ("affine", "affine_inverse"):
         x, y = (1 / p, 1 / g) if scaling == "affine_inverse" else (p, g)
