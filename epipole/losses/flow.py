@@ -1,5 +1,7 @@
 """Truth of flow or disparity at the sizes at which networks are compared with it."""
 
+from collections.abc import Iterator, Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
@@ -17,3 +19,16 @@ def block_mean(
     share = F.avg_pool2d(F.pad(valid.to(x.dtype), rim), size)
     known = share > 0
     return total / torch.where(known, share, 1), known
+
+
+def each_scale(
+    pyramid: Sequence[Float[Tensor, "b c _ _"]], truth: Float[Tensor, "b c h w"], valid: Bool[Tensor, "b 1 h w"],
+    finest: int,
+) -> Iterator[tuple[int, Float[Tensor, "b c y x"], Float[Tensor, "b c y x"], Bool[Tensor, "b 1 y x"]]]:
+    """(size, prediction, truth, known) of every map of a pyramid, whose values stand for blocks of size x size pixels:
+    `finest`, then twice as many each time. A map of the padded image is cut to what the image has."""
+    for s, predicted in enumerate(pyramid):
+        size = finest * 2**s
+        there, known = block_mean(truth, valid, size)
+        h, w = there.shape[-2:]
+        yield size, predicted[..., :h, :w], there, known

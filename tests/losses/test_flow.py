@@ -2,7 +2,7 @@
 
 import torch
 
-from epipole.losses.flow import block_mean
+from epipole.losses.flow import block_mean, each_scale
 
 
 def naive(x, valid, size):
@@ -38,3 +38,16 @@ def test_what_is_invalid_may_be_anything(generator):
     torch.testing.assert_close(mean, block_mean(x, valid, 4)[0])
     mean.sum().backward()
     assert torch.isfinite(wild.grad).all()
+
+
+def test_every_map_of_a_padded_pyramid_stands_beside_the_truth_of_its_blocks(generator):
+    truth = torch.randn(2, 1, 22, 30, generator=generator)
+    valid = torch.rand(2, 1, 22, 30, generator=generator) < 0.7
+    pyramid = [torch.randn(2, 1, 64 // size, 64 // size, generator=generator) for size in (4, 8, 16)]
+    found = list(each_scale(pyramid, truth, valid, 4))
+    assert [size for size, *_ in found] == [4, 8, 16]
+    for (size, predicted, there, known), given in zip(found, pyramid, strict=True):
+        mean, expected = block_mean(truth, valid, size)
+        assert torch.equal(predicted, given[..., : mean.shape[-2], : mean.shape[-1]])
+        assert torch.equal(there, mean)
+        assert torch.equal(known, expected)

@@ -21,6 +21,12 @@ def dots(disparity: int, scenes: int = 2, seed: int = 0, h: int = 64, w: int = 6
     return Views(image=image, disparity=torch.full((scenes, 2, 1, h, w), float(disparity)), disparity_valid=valid)
 
 
+@pytest.mark.parametrize(("cls", "count"), [(DispNet, 42_321_456), (DispNetC, 42_166_704)])
+def test_weights_of_the_paper_s_table_of_layers(cls, count):
+    with torch.device("meta"):
+        assert sum(p.numel() for p in cls().parameters()) == count
+
+
 @both
 def test_six_scales_from_a_half_on_of_any_size(cls):
     model, views = cls(TINY).eval(), Views(image=torch.rand(1, 2, 3, 70, 100))

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from ...engine.system import System
 from ...geometry.costvolume import correlation_2d
-from ...losses.flow import block_mean
+from ...losses.flow import each_scale
 from ...nets import flownet
-from ...nets.flownet import full_size, padded
+from ...nets.flownet import full_size
 from ...types.pairs import next_views
 from ...types.predictions import Flow
 from ...types.views import Views
@@ -25,7 +25,6 @@ class Config:
     stride: int = 2                 # ... in steps of this
     unit: float = 20.0              # px of flow for 1 of the network's output [code]
     weights: tuple[float, ...] = (0.005, 0.01, 0.02, 0.08, 0.32)  # of 1/4, 1/8, 1/16, 1/32, 1/64 [code]
-    grey: float = 0.43              # taken from images in [0, 1], about their mean
 
 
 PRESETS = {
@@ -62,8 +61,7 @@ class FlowNetS(System):
 
     def pyramid(self, views: Views) -> list[Float[Tensor, "b 2 _ _"]]:
         """Flow in `unit` pixels of every view [scenes * views] at 1/4 .. 1/64 of the padded size."""
-        first, second = next_views(views, type(self).__name__)
-        return [f.float() for f in self.net(padded(first) - self.config.grey, padded(second) - self.config.grey)]
+        return self.net(*next_views(views, type(self).__name__))
 
     def loss(self, views: Views) -> dict[str, Tensor]:
         """Weighted end-point errors of the five scales, epe_4 .. epe_64."""
@@ -74,11 +72,10 @@ class FlowNetS(System):
     ) -> dict[str, Tensor]:
         """sum over scales of w_s / b sum over pixels |f_s - f / unit|, f averaged down where it is known."""
         terms = {}
-        for s, (w_s, f_s) in enumerate(zip(self.config.weights, pyramid, strict=True), 2):
-            f, known = block_mean(flow / self.config.unit, valid, 2**s)
-            h, w = f.shape[-2:]
-            error = (f_s[..., :h, :w] - f).norm(dim=1, keepdim=True)
-            terms[f"epe_{2**s}"] = w_s * (error * known).sum() / len(flow)
+        scales = each_scale(pyramid, flow / self.config.unit, valid, finest=4)
+        for w_s, (size, f_s, f, known) in zip(self.config.weights, scales, strict=True):
+            error = (f_s - f).norm(dim=1, keepdim=True)
+            terms[f"epe_{size}"] = w_s * (error * known).sum() / len(flow)
         return terms
 
 

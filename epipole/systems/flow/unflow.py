@@ -20,7 +20,7 @@ from ...losses.census import grey, soft_census
 from ...losses.photometric import masked_mean
 from ...losses.robust import charbonnier
 from ...losses.smooth import second_order_directions
-from ...nets.flownet import FlowNetC, full_size, padded
+from ...nets.flownet import FlowNetC, full_size
 from ...types.errors import InputError
 from ...types.pairs import next_views
 from ...types.predictions import Flow
@@ -48,7 +48,6 @@ class Config:
     constant: float = 0.5                   # alpha_2, px^2
     border: float = 0.1                     # share of the shorter side along which nothing is compared
     power: float = 0.45                     # gamma of rho(x) = (x^2 + epsilon^2)^gamma, with epsilon 0.001
-    grey: float = 0.43                      # taken from images in [0, 1], about their mean
 
 
 PRESETS = {
@@ -86,8 +85,7 @@ class UnFlow(System):
         self, first: Float[Tensor, "b 3 h w"], second: Float[Tensor, "b 3 h w"]
     ) -> list[Float[Tensor, "b 2 _ _"]]:
         """Flow in pixels of the image at 1/4 .. 1/64 of the padded size."""
-        flow = self.net(padded(first) - self.config.grey, padded(second) - self.config.grey)
-        return [self.config.unit * f.float() for f in flow]
+        return [self.config.unit * f for f in self.net(first, second)]
 
     def loss(self, views: Views) -> dict[str, Tensor]:
         """E of eq. 7 over all neighbours.

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from ...engine.system import System
 from ...geometry.costvolume import correlation_1d
-from ...losses.flow import block_mean
+from ...losses.flow import each_scale
 from ...losses.photometric import masked_mean
 from ...nets import disparity
-from ...nets.flownet import full_size, padded
+from ...nets.flownet import full_size
 from ...types.pairs import two_views
 from ...types.predictions import Disparity
 from ...types.views import Views
@@ -27,7 +27,6 @@ class Config:
     width: float = 1.0              # share of the paper's channels
     correlated: int = 40            # DispNetC: candidates 0, 1, ... px at a quarter of the size
     fade: float = 0.5               # weight of a scale for each step away from the one that counts most
-    grey: float = 0.43              # taken from images in [0, 1], about their mean
 
 
 PRESETS = {
@@ -63,8 +62,7 @@ class DispNet(System):
 
     def pyramid(self, views: Views) -> list[Float[Tensor, "b 1 _ _"]]:
         """Disparity in pixels of the image at 1/2 .. 1/64 of the padded size."""
-        left, right = (padded(image) - self.config.grey for image in two_views(views, type(self).__name__))
-        return [d.float() for d in self.net(left, right)]
+        return self.net(*two_views(views, type(self).__name__))
 
     def loss(self, views: Views) -> dict[str, Tensor]:
         """What the last stage of training minimises: the finest scale counts most."""
@@ -85,10 +83,8 @@ class DispNet(System):
     ) -> dict[str, Tensor]:
         """Weighted mean of |d_s - d| at every scale, d averaged down where it is known: epe_2 .. epe_64."""
         terms = {}
-        for s, (w_s, d_s) in enumerate(zip(weights, pyramid, strict=True), 1):
-            d, known = block_mean(truth, valid, 2**s)
-            h, w = d.shape[-2:]
-            terms[f"epe_{2**s}"] = w_s * masked_mean((d_s[..., :h, :w] - d).abs(), known)
+        for w_s, (size, d_s, d, known) in zip(weights, each_scale(pyramid, truth, valid, finest=2), strict=True):
+            terms[f"epe_{size}"] = w_s * masked_mean((d_s - d).abs(), known)
         return terms
 
 

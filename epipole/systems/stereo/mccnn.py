@@ -119,12 +119,12 @@ class MCCNNFast(System):
         self, cost: Float[Tensor, "b d h w"], left: Float[Tensor, "b 1 h w"], right: Float[Tensor, "b 1 h w"]
     ) -> Float[Tensor, "b d h w"]:
         """Cross-based aggregation, semi-global matching, cross-based aggregation   (4.1, 4.2)."""
-        c, before_after = self.chain, self.chain.crosses
+        c = self.chain
         arms = [cross_arms(image, c.arm, c.alike) for image in (left, right)]
-        for _ in range(before_after[0]):
+        for _ in range(c.crosses[0]):
             cost = cross_aggregate(cost, *arms)
         cost = semi_global(cost, left, right, c.P1, c.P2, self.config.Q1, c.Q2, c.V, c.edge)
-        for _ in range(before_after[1]):
+        for _ in range(c.crosses[1]):
             cost = cross_aggregate(cost, *arms)
         return cost
 
