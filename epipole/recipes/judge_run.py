@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import torch
+
 from ..formats.run import RunFiles
+from ..geometry.camera import resize_intrinsics
 from ..judges.camera import focal_error
-from ..judges.depth import DepthFrame, DepthProtocol, judge_depth
+from ..judges.depth import DepthFrame, DepthProtocol, judge_depth, mean_depth
+from ..judges.depth_uncertainty import DepthUncertaintyProtocol, UncertainDepth, judge_depth_uncertainty
+from ..judges.flicker import FlickerFrame, judge_flicker
 from ..judges.motion import KITTI_LENGTHS, MotionProtocol, judge_motion, path_length
 from ..judges.score import Score
-from ..sources.plain import Truth, read_truth
+from ..sources.plain import DepthMaps, SparseDepth, Truth, read_truth
 from ..types.errors import InputError
 
+SOME = 100        # frames, evenly spread, from which the mean depth of every row is taken, and uncertainty is judged
 SAME_SHAPE = 1.2  # aspect ratios of footage and truth that differ by more than this factor are two different clips
 
 
@@ -24,8 +31,11 @@ def judge_run(
 ) -> list[Score]:
     """Every score that the truth allows, each with its protocol; frames are matched by their order.
 
-    abs_rel, sq_rel, rmse, rmse_log, log10, silog, delta_1, delta_2, delta_3, scale_spread; ate, ate_percent,
-    ate_snippet, ate_snippet_rmse, rpe_translation, rpe_rotation, t_rel, r_rel; focal_error; wall_s, peak_memory_mb.
+    abs_rel, sq_rel, rmse, rmse_log, log10, silog, delta_1, delta_2, delta_3, scale_spread, beside a constant depth and
+    the mean depth per row of this very clip; of the depth's uncertainty ause, nll, coverage_error_50,
+    coverage_error_90, ece, error_correlation; ate, ate_percent, ate_snippet, ate_snippet_rmse, rpe_translation,
+    rpe_rotation, t_rel, r_rel; focal_error; and what needs no truth: flicker and hidden, of the run's depth along its
+    own path; wall_s, peak_memory_mb.
     Raises InputError where run and truth cannot belong to the same clip, or the run lacks what is judged.
     """
     run, truth = RunFiles(run_folder), read_truth(truth_folder)
@@ -35,14 +45,17 @@ def judge_run(
     check_same_clip(truth, len(run.path), run.image_size)
     scores = []
     if truth.depth is not None:
-        scores += judge_depth(_Frames(run, truth), depth, truth.unit)
+        some = _Frames(run, truth.depth, SOME)
+        scores += judge_depth(_Frames(run, truth.depth), depth, truth.unit, mean_depth(some, depth))
+        scores += judge_depth_uncertainty(_Uncertain(some), DepthUncertaintyProtocol(
+            "laplace", depth=depth or DepthProtocol()))  # the distribution that learning takes errors to have
     if truth.T_world_camera is not None:
         scores += judge_motion(run.path, truth.T_world_camera, motion, truth.unit)
     if truth.K is not None:
         percent = focal_error(run.intrinsics, run.image_size, truth.K, (truth.width, truth.height))
         source = run.about["intrinsics"].get("source", "unknown")
         scores.append(Score("focal_error", percent, "%", protocol=f"mean over fx and fy; intrinsics {source}"))
-    return scores + _costs(run)
+    return scores + _flicker(run) + _costs(run)
 
 
 def why_absent(truth_folder: str | Path) -> list[str]:
@@ -64,17 +77,44 @@ def why_absent(truth_folder: str | Path) -> list[str]:
 
 
 class _Frames:
-    """Predictions beside the truth, one frame at a time, as often as asked for."""
+    """Predictions beside the truth, of all frames that have one, or of at most so many, evenly spread, one frame at a
+    time, as often as asked for."""
 
-    def __init__(self, run: RunFiles, truth: Truth) -> None:
-        self.run, self.truth = run, truth
+    def __init__(self, run: RunFiles, depth: DepthMaps | SparseDepth, most: int | None = None) -> None:
+        self.run, self.depth, known = run, depth, depth.known
+        self.chosen = known if most is None else known[:: max(1, -(-len(known) // most))]
 
     def __iter__(self) -> Iterator[DepthFrame]:
-        assert self.truth.depth is not None
-        for i in range(len(self.truth.images)):
-            known = self.truth.depth[i]
+        return (frame for _, frame in self.numbered())
+
+    def numbered(self) -> Iterator[tuple[int, DepthFrame]]:
+        """With the frames' numbers."""
+        for i in self.chosen:
+            known = self.depth[i]
             if len(known.z):
-                yield DepthFrame(self.run.depth[i], *known)
+                yield i, DepthFrame(self.run.depth[i], *known)
+
+
+class _Uncertain:
+    """The same with the uncertainty of every depth."""
+
+    def __init__(self, frames: _Frames) -> None:
+        self.frames = frames
+
+    def __iter__(self) -> Iterator[UncertainDepth]:
+        return (UncertainDepth(frame, self.frames.run.log_variance[i]) for i, frame in self.frames.numbered())
+
+
+def _flicker(run: RunFiles) -> list[Score]:
+    """None where no two consecutive frames see anything of each other."""
+    width, height = run.image_size
+    h, w = run.depth[0].shape
+    K = resize_intrinsics(torch.from_numpy(run.intrinsics), w / width, h / height).numpy()
+    frames = (FlickerFrame(np.asarray(z), K, T) for z, T in zip(run.depth, run.path, strict=True))
+    try:
+        return judge_flicker(frames)
+    except InputError:
+        return []
 
 
 def check_same_clip(truth: Truth, frames: int, size: tuple[int, int]) -> None:

@@ -46,6 +46,11 @@ class DepthMaps:
 
     files: dict[int, Path]
 
+    @property
+    def known(self) -> list[int]:
+        """The frames that have depth."""
+        return sorted(self.files)
+
     def __getitem__(self, frame: int) -> KnownDepth:
         if frame not in self.files:
             return KnownDepth(np.zeros((0, 2)), np.zeros(0), 1, 1)
@@ -64,6 +69,11 @@ class SparseDepth:
     z: Float64[np.ndarray, "n"]
     width: int
     height: int
+
+    @property
+    def known(self) -> list[int]:
+        """The frames that have depth."""
+        return np.unique(self.frames).tolist()
 
     def __getitem__(self, frame: int) -> KnownDepth:
         mine = slice(*np.searchsorted(self.frames, [frame, frame + 1]).tolist())

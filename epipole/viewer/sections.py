@@ -17,6 +17,8 @@ SCORE_NAMES = {
     "rmse_log": "Depth error, RMS of log", "log10": "Depth error, log10",
     "silog": "Depth error, scale-invariant", "delta_1": "Depth within 25 %", "delta_2": "Depth within 56 %",
     "delta_3": "Depth within 95 %", "scale_spread": "Scale spread between frames", "ate": "Path error (ATE)",
+    "flicker": "Depth disagreement between frames", "ause": "Uncertainty, sparsification error",
+    "ece": "Uncertainty, calibration error", "error_correlation": "Uncertainty, correlation with error",
     "t_rel": "Drift in translation", "r_rel": "Drift in rotation", "focal_error": "Focal length error",
     "wall_s": "Time", "peak_memory_mb": "Peak memory",
 }

@@ -10,7 +10,7 @@ from epipole.judges.depth import DepthProtocol
 from epipole.judges.motion import MotionProtocol
 from epipole.recipes.judge_run import judge_run, why_absent
 from epipole.types.errors import InputError
-from tests.runs import FRAMES, true_path, write_run, write_truth
+from tests.runs import FRAMES, true_depth, true_path, write_run, write_truth
 
 
 @pytest.fixture
@@ -31,8 +31,11 @@ def test_the_truth_up_to_scale_scores_perfectly(tmp_path, truth):
     assert scores["focal_error"] == pytest.approx(0)
     assert scores["wall_s"] == 63.5
     assert scores["peak_memory_mb"] == 900
+    assert scores["flicker"] < 0.2
     assert set(scores) == {"abs_rel", "sq_rel", "rmse", "rmse_log", "log10", "silog", "delta_1", "delta_2", "delta_3",
-                           "scale_spread", "ate", "ate_percent", "ate_snippet", "ate_snippet_rmse", "rpe_translation",
+                           "scale_spread", "ause", "nll", "coverage_error_50", "coverage_error_90", "ece",
+                           "error_correlation", "flicker", "hidden", "ate", "ate_percent", "ate_snippet",
+                           "ate_snippet_rmse", "rpe_translation",
                            "rpe_rotation", "focal_error", "wall_s", "peak_memory_mb"}
 
 
@@ -54,6 +57,39 @@ def test_every_score_says_how_it_was_measured_and_is_json(tmp_path, truth):
     entries = json.loads(json.dumps([score.as_dict() for score in scores]))
     assert all({"name", "value", "unit", "protocol"} <= entry.keys() for entry in entries)
     assert entries[0]["baselines"]["constant depth"] > 0.1
+
+
+def test_the_mean_of_every_row_stands_beside(tmp_path, truth):
+    """The true depth hardly changes but from row to row, so that this baseline is nearly right."""
+    score = judge_run(write_run(tmp_path / "run"), truth)[0]
+    assert score.baselines["mean per row"] < 0.3 * score.baselines["constant depth"]
+
+
+def test_depth_that_is_surer_than_right_is_seen(tmp_path, truth):
+    """Every second frame is 30 % too deep on its left, unscaled; the runs say that they are 14 and 1.8 % off."""
+    def run(name: str, log_variance: float):
+        folder = write_run(tmp_path / name, scale=1.0)
+        depths = {f"{i:06d}": true_depth(i).astype(np.float16) for i in range(FRAMES)}
+        for i in range(0, FRAMES, 2):
+            depths[f"{i:06d}"][:, :20] *= 1.3
+        np.savez(folder / "depth.npz", **depths)
+        np.savez(folder / "log_variance.npz", **{n: np.full_like(d, log_variance) for n, d in depths.items()})
+        return values(folder, truth, DepthProtocol("none"))
+
+    honest, sure = run("honest", -4), run("sure", -8)
+    assert sure["nll"] > honest["nll"]
+    assert sure["flicker"] == honest["flicker"]
+    assert sure["flicker"] > values(write_run(tmp_path / "right", scale=1.0), truth)["flicker"]
+
+
+def test_frames_that_see_nothing_of_each_other_have_no_flicker(tmp_path, truth):
+    folder = write_run(tmp_path / "run")
+    path = true_path()
+    path[:, 0, 3] = 1e4 * np.arange(FRAMES)
+    kitti.write_poses(folder / "path_kitti.txt", path)
+    scores = values(folder, truth)
+    assert "flicker" not in scores
+    assert scores["abs_rel"] < 2e-3
 
 
 def test_only_what_the_truth_knows_is_judged(tmp_path, truth):
