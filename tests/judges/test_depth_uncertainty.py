@@ -31,7 +31,7 @@ def values(frames, **options) -> dict[str, float]:
 def test_depth_that_errs_as_it_says_is_calibrated_at_any_scale():
     plain, scaled = (values([image(k, scale) for k in range(3)]) for scale in (1.0, 0.2))
     assert plain["ece"] < 4  # the median is not that of the errors
-    assert plain["error_correlation"] > 0.5
+    assert plain["error_correlation"] > 0.3
     assert plain["ause"] < 0.5
     for name, value in plain.items():
         assert scaled[name] == pytest.approx(value, abs=1e-6)
