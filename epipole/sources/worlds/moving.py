@@ -17,15 +17,18 @@ GRAVITY = 9.81
 
 
 @dataclass(frozen=True)
-class OnSpline:
-    """Along a cumulative cubic B-spline on SE(3), resting at its ends."""
+class Looping:
+    """Round and round a closed cumulative cubic B-spline on SE(3)."""
 
-    knots: Float64[Tensor, "k 4 4"]
+    knots: Float64[Tensor, "k 4 4"]  # after the last one comes the first again
     interval: float  # s between two knots
+    phase: float = 0.0  # s
 
     def __call__(self, time: float) -> Array:
-        u = min(max(time / self.interval, 0.0), len(self.knots) - 3.0)
-        return spline(self.knots, torch.tensor([u], dtype=torch.float64))[0].numpy()
+        u = (time + self.phase) / self.interval
+        first = int(np.floor(u))
+        four = self.knots[[(first + j) % len(self.knots) for j in range(4)]]
+        return spline(four, torch.tensor([u - first], dtype=torch.float64))[0].numpy()
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ from .sensor import develop, exposures
 from .spec import Spec
 from .spline import Path
 from .track import Track, track
-from .trajectory import walk
 from .truth import OF_PAIR, PER_VIEW, TO_NEXT, TO_PREVIOUS, disparity_truth, flow_truth, view_truth
 
 CAMERA = ("K", "distortion", "T_world_camera", "baseline")
@@ -50,7 +49,8 @@ class World:
     @cached_property
     def path(self) -> Path:
         """Where the camera is at any time."""
-        return walk(self.spec, self.scene, self.family.motion if self.spec.motion == "default" else self.spec.motion)
+        motion = self.family.motion if self.spec.motion == "default" else self.spec.motion
+        return self.family.path(self.spec, self.scene, motion)
 
     @property
     def poses(self) -> Float64[Tensor, "frames 4 4"]:

@@ -7,7 +7,9 @@ import numpy as np
 
 from ..scene import Scene
 from ..spec import Spec
-from . import room, street
+from ..spline import Path
+from ..trajectory import walk
+from . import chairs, flying, room, street
 
 
 @dataclass(frozen=True)
@@ -17,10 +19,13 @@ class Family:
     scene: Callable[[Spec, np.random.Generator], Scene]
     motion: str  # how its camera moves unless the spec says otherwise
     about: str
+    path: Callable[[Spec, Scene, str], Path] = walk  # of its camera, moved in this way
 
 
 FAMILIES = {
     "room": Family(room.scene, "handheld", "furnished rooms, a camera in hand"),
     "street": Family(street.scene, "drive", "round a city block by car, among cars that drive"),
+    "flying": Family(flying.scene, "drone", "things of every shape that fly before a hall, with large displacements"),
+    "chairs": Family(chairs.scene, "static", "pairs of furniture cut out and moved in the image plane", chairs.watch),
 }
 """The table of contents."""
