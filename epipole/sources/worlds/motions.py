@@ -45,7 +45,7 @@ def handheld(rng: np.random.Generator, stage: Stage, count: int) -> tuple[Array,
     """The camera sways through its region while its gaze sways over what there is to see."""
     share = _sway(rng, count, [0.45, 0.62, 0.35, 0.24, 0.3, 0.4])
     shake = rng.normal(size=(count, 6)) * SHAKE
-    position = stage.walk.at(share[:, :3]) + shake[:, :3]
+    position = stage.walk.at(share[:, :3]) + stage.scale * shake[:, :3]
     target = stage.sight.at(share[:, 3:])
     target[:, [0, 2]] += shake[:, 3:5] * np.linalg.norm(target - position, axis=-1, keepdims=True)
     return position, target, shake[:, 5]
@@ -55,7 +55,7 @@ def drone(rng: np.random.Generator, stage: Stage, count: int) -> tuple[Array, Ar
     """Fast in all six directions: it leans into its turns and looks where it likes."""
     share = _sway(rng, count, [0.75, 0.95, 0.6, 0.5, 0.65, 0.8])
     shake = rng.normal(size=(count, 6)) * SHAKE * [2, 2, 2, 2, 2, 3]
-    position = stage.walk.at(share[:, :3]) + shake[:, :3]
+    position = stage.walk.at(share[:, :3]) + stage.scale * shake[:, :3]
     target = stage.sight.at(share[:, 3:])
     target[:, [0, 2]] += shake[:, 3:5] * np.linalg.norm(target - position, axis=-1, keepdims=True)
     lean = np.gradient(share[:, 3]) if count > 1 else np.zeros(count)
@@ -78,7 +78,7 @@ def orbit(rng: np.random.Generator, stage: Stage, count: int) -> tuple[Array, Ar
     angle = o.start + (turn if o.arc >= 2 * np.pi else o.arc / 2 * np.sin(turn))
     shake = rng.normal(size=(count, 6)) * SHAKE * [0.5, 0.5, 0.5, 0.3, 0.3, 0.3]
     ring = np.stack([np.cos(angle), np.sin(angle), np.zeros(count)], -1)
-    position = o.centre + o.radius * ring + [0.0, 0.0, o.height] + shake[:, :3]
+    position = o.centre + o.radius * ring + [0.0, 0.0, o.height] + stage.scale * shake[:, :3]
     return position, o.centre + o.radius * shake[:, [3, 3, 4]], shake[:, 5]
 
 

@@ -50,6 +50,7 @@ class Stage:
     sight: Region                 # what it looks at
     road: Road | None = None
     orbit: Orbit | None = None
+    scale: float = 1.0            # of hands, and of how near the camera may come; in a room 1
 
 
 @dataclass(frozen=True)

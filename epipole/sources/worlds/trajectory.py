@@ -60,7 +60,7 @@ def is_clear(scene: Scene, centres: Array, times: Array | None = None) -> bool:
     z, a = 1 - 2 * k / len(k), k * np.pi * (1 + 5**0.5)  # a Fibonacci sphere
     bundle = np.stack([np.cos(a) * np.sqrt(1 - z**2), np.sin(a) * np.sqrt(1 - z**2), z], -1)
     hits = scene.still.rays.cast(np.repeat(centres, len(k), 0), np.tile(bundle, (len(centres), 1)))
-    if hits.t.min() <= CLEARANCE:
+    if hits.t.min() <= CLEARANCE * scene.stage.scale:
         return False
     if times is None or not scene.motions:
         return True
@@ -69,12 +69,12 @@ def is_clear(scene: Scene, centres: Array, times: Array | None = None) -> bool:
 
 def _clear_of_moving(scene: Scene, centre: Array, time: float) -> bool:
     """Whether the camera keeps out of the boxes, a clearance larger, of all that moves."""
-    first = scene.first_moving
+    first, far = scene.first_moving, CLEARANCE * scene.stage.scale
     for k, motion in scene.motions.items():
         own = scene.corners[first:][scene.instance[first:] == k].reshape(-1, 3)
         T = motion(time)
         at = T[:3, :3].T @ (centre - T[:3, 3])
-        if ((at > own.min(0) - CLEARANCE) & (at < own.max(0) + CLEARANCE)).all():
+        if ((at > own.min(0) - far) & (at < own.max(0) + far)).all():
             return False
     return True
 
@@ -109,7 +109,7 @@ def walk(spec: Spec, scene: Scene, motion: str) -> Path:
     if motion == "static":
         path = walk(spec, scene, "handheld")
         return Path(path.knots, np.repeat(path.frames[:1], spec.frames), spec.fps)
-    wanted = _wanted(spec)
+    wanted, near = _wanted(spec), NEAREST_SEEN * scene.stage.scale
     for attempt in range(ATTEMPTS):
         count = 8 + spec.frames // 8
         while True:  # until the path is long enough
@@ -122,7 +122,7 @@ def walk(spec: Spec, scene: Scene, motion: str) -> Path:
                 break
             count *= 2
         used = np.searchsorted(way, wanted[-1]) + 1
-        if way[-1] >= wanted[-1] and nearest[:used].min() > NEAREST_SEEN and is_clear(scene, poses[:used, :3, 3]):
+        if way[-1] >= wanted[-1] and nearest[:used].min() > near and is_clear(scene, poses[:used, :3, 3]):
             path = Path(knots, np.interp(wanted, way, u.numpy()), spec.fps).smoothed(spec.smooth)
             if _is_followable(spec, scene, path):
                 return path
