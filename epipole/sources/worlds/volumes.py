@@ -13,9 +13,12 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
 from .meshes import Array, dot
+from .rays import RayCaster
 from .scene import Moment, Scene
 
 NUDGE = np.array([1.3e-7, 2.9e-7, 0.7e-7])  # m, by which rays miss the edges that lie on the grid
+FINER = 4  # places along each side of a voxel that are looked at to see how full it is
+DIRECTIONS = 48  # in which a point of a surface is looked at
 MOSTLY_EMPTY = 0.95  # share of empty voxels from which on a block is empty (Song et al. 2017)
 
 
@@ -139,6 +142,25 @@ def coarser(fine: UInt8[np.ndarray, "z y x"], factor: int = 4) -> UInt8[np.ndarr
     return np.where(empty, 0, counts.argmax(1)).astype(np.uint8).reshape(z, y, x)
 
 
+def occupancy(corners: Array, counts: Array) -> Bool[np.ndarray, "z y x"]:
+    """Which voxels of a grid of size 1 are filled by closed shells [F, 3, 3] for the better part, or by something
+    thinner than a voxel: what is partly filled counts too, unless it is the rim of a neighbour that is fuller, with
+    nothing on the other side. So thick things keep their volume and thin ones hold together."""
+    nx, ny, nz = counts
+    fine = solid(corners * FINER, np.asarray(counts) * FINER).reshape(nx, FINER, ny, FINER, nz, FINER)
+    share = fine.mean((1, 3, 5)).transpose(2, 1, 0)
+    padded, rim = np.pad(share, 1), np.zeros(share.shape, bool)
+    for axis in range(3):
+        at = [slice(1, -1)] * 3
+        sides = []
+        for part in (slice(None, -2), slice(2, None)):
+            at[axis] = part
+            sides.append(padded[tuple(at)])
+        for a, b in (sides, sides[::-1]):
+            rim |= (a > share) & (b == 0)
+    return (share >= 0.5) | ((share > 0) & ~rim)
+
+
 def signed_distance(inside: Bool[np.ndarray, "z y x"], size: float, truncation: float) -> Float32[np.ndarray, "z y x"]:
     """Distance in m to the border of a solid, positive outside, cut off at the truncation."""
     from scipy.ndimage import distance_transform_edt
@@ -157,12 +179,43 @@ def surface_points(
     faces = np.arange(len(moment.corners))
     if instances is not None:
         faces = faces[np.isin(scene.instance, instances)]
-    a, b, c = moment.corners[faces].swapaxes(0, 1)
+    points, normals, pick = _spread(moment.corners[faces], count, rng)
+    return points, normals, scene.kind[scene.instance[faces[pick]]]
+
+
+def _spread(corners: Array, count: int, rng: np.random.Generator) -> tuple[Array, Array, Array]:
+    """Points [count, 3], evenly by area, on triangles [F, 3, 3], the normals there, and which triangles they lie on."""
+    a, b, c = corners.swapaxes(0, 1)
     normal = np.cross(b - a, c - a)
     area = np.sqrt(dot(normal, normal))
-    pick = rng.choice(len(faces), count, p=area / area.sum())
+    pick = rng.choice(len(corners), count, p=area / area.sum())
     u, v = rng.random((2, count))
     over = u + v > 1
     u, v = np.where(over, 1 - u, u)[:, None], np.where(over, 1 - v, v)[:, None]
-    points = a[pick] + u * (b - a)[pick] + v * (c - a)[pick]
-    return points, normal[pick] / area[pick, None], scene.kind[scene.instance[faces[pick]]]
+    return a[pick] + u * (b - a)[pick] + v * (c - a)[pick], normal[pick] / area[pick, None], pick
+
+
+def outer_points(corners: Array, count: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Points [count, 3], evenly by area, on what can be seen from outside of closed shells [F, 3, 3] that may overlap,
+    and their normals [count, 3]; m. What lies within another shell, or walled in, is left out."""
+    rays, size = RayCaster(corners), float(np.ptp(corners.reshape(-1, 3), axis=0).max())
+    found: list[Array] = []
+    while sum(len(part) for part in found) < count:
+        points, out, _ = _spread(corners, count, rng)
+        seen = _seen_from_outside(rays, points, out, size)
+        found.append(np.concatenate([points, out], 1)[seen])
+    both = np.concatenate(found)[:count]
+    return both[:, :3], both[:, 3:]
+
+
+def _seen_from_outside(rays: RayCaster, points: Array, normals: Array, size: float) -> Array:
+    """[n] bool: whether a ray from a point of a surface, in any of some directions, leaves everything behind."""
+    seen, start = np.zeros(len(points), bool), points + 1e-4 * size * normals
+    k = np.arange(DIRECTIONS) + 0.5
+    z, turn = 1 - 2 * k / DIRECTIONS, k * np.pi * (1 + 5**0.5)  # a Fibonacci sphere
+    sphere = np.stack([np.cos(turn) * np.sqrt(1 - z**2), np.sin(turn) * np.sqrt(1 - z**2), z], -1)
+    for way in sphere:
+        open_ = np.flatnonzero(~seen)
+        side = np.where(normals[open_] @ way < 0, -1.0, 1.0)[:, None]
+        seen[open_] = np.isinf(rays.cast(start[open_], side * way).t)
+    return seen
