@@ -28,6 +28,7 @@ from .textures import (
 )
 
 Span = tuple[float, float]
+GRAIN = 0.7  # unevenness of what is not bare, so that it can be followed
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Surface:
     saturation: Span
     brightness: Span
     hue: Span = (0.0, 1.0)
+    grain: float = GRAIN
 
 
 SURFACES = {
@@ -74,6 +76,21 @@ SURFACES = {
     "skin": Surface((blotches,), (6.0, 12.0), (0.3, 0.5), (0.35, 0.85), (0.04, 0.08)),
     "bark": Surface((wood, blotches), (6.0, 12.0), (0.2, 0.5), (0.15, 0.4), (0.05, 0.1)),
     "lamplight": Surface((plain,), (1.0, 2.0), (0.0, 0.1), (0.95, 1.0)),
+    "backdrop": Surface((plain,), (1.0, 2.0), (0.0, 0.03), (0.9, 1.0), grain=0.1),
+    "ground": Surface((plain, blotches), (2.0, 6.0), (0.0, 0.4), (0.3, 0.9)),
+    "cloth": Surface((stripes, tiles, collage, blotches, wood), (14.0, 40.0), (0.1, 0.5), (0.3, 0.9)),
+    "backing": Surface((mosaic, collage, bricks, blotches), (8.0, 25.0), (0.1, 0.5), (0.3, 0.9)),
+    "small print": Surface((collage, mosaic, tiles, stripes), (50.0, 120.0), (0.3, 0.8), (0.3, 0.95)),
+    "label": Surface((blotches, stripes, collage, plain), (40.0, 110.0), (0.3, 0.8), (0.2, 0.9)),
+    "paper": Surface((stripes,), (300.0, 600.0), (0.0, 0.15), (0.7, 0.95)),
+    "glaze": Surface((blotches, stripes, mosaic, plain), (30.0, 80.0), (0.1, 0.7), (0.3, 0.95)),
+    "peel": Surface((blotches,), (40.0, 120.0), (0.4, 0.8), (0.3, 0.8), (0.0, 0.32)),
+    "complexion": Surface((plain,), (10.0, 20.0), (0.3, 0.55), (0.25, 1.0), (0.03, 0.075), grain=0.15),
+    "hair": Surface((blotches, wood), (15.0, 40.0), (0.1, 0.7), (0.02, 0.75), (0.02, 0.13)),
+    "lips": Surface((plain,), (20.0, 40.0), (0.35, 0.65), (0.3, 0.8), (0.94, 1.02), grain=0.1),
+    "eyeball": Surface((plain,), (20.0, 40.0), (0.0, 0.05), (0.85, 1.0), grain=0.1),
+    "iris": Surface((plain,), (80.0, 160.0), (0.3, 0.7), (0.15, 0.65), (0.05, 0.62)),
+    "dark": Surface((plain,), (20.0, 40.0), (0.0, 0.4), (0.0, 0.08), (0.95, 1.0), grain=0.1),
     "leaf": Surface((blotches, mosaic), (14.0, 24.0), (0.4, 0.7), (0.15, 0.6), (0.22, 0.38)),
 }
 
@@ -111,7 +128,6 @@ class Materials:
 
 BARE = (0.0, 0.0, 0.1, 0.25)     # share of materials without any texture, by difficulty
 SHINING = (0.0, 0.0, 0.05, 0.12)  # share of materials with highlights
-GRAIN = 0.7
 NEVER_BARE = {"road", "facade", "leaf", "grass"}
 ALWAYS_SHINING = {"paint": 0.5, "glass": 0.8, "screen": 0.5}  # share of highlights in surfaces that have them
 
@@ -132,11 +148,12 @@ def draw_materials(surfaces: list[str], difficulty: int, rng: np.random.Generato
     hard = rng.random((3, len(surfaces)))  # drawn last, so that no other value depends on the difficulty
     bare = (hard[0] < BARE[difficulty]) & [s not in NEVER_BARE for s in surfaces]
     pattern = np.where(bare, PATTERNS.index(plain), kinds)
+    grain = [SURFACES[s].grain for s in surfaces]
     always = np.array([ALWAYS_SHINING.get(s, 0.0) for s in surfaces])
     gloss = np.where(hard[1] < SHINING[difficulty], 0.15 + 0.45 * hard[2], always)
     return Materials(
         pattern, colours, np.array(frequencies), np.array(offsets),
-        np.where(bare[:, None], colours[:, 0], colours.mean(1)), np.where(bare, 0, GRAIN).astype(np.float32), gloss,
+        np.where(bare[:, None], colours[:, 0], colours.mean(1)), np.where(bare, 0, grain).astype(np.float32), gloss,
         10 * 8 ** hard[2],
     )
 
