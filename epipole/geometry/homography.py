@@ -7,8 +7,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from .homogeneous import dehomogenise, enough, homogeneous, inverse_length, least_vector, length, moved_by, normalising
+from .motion import se3
 from .pencil import cofactor
 
+TURNS = 1e-12  # of squared singular values, in float64: nearer to one another they are those of a rotation
 IDENTITY = torch.eye(3, dtype=torch.float64).flatten() / math.sqrt(3)
 
 
@@ -63,3 +65,47 @@ def transfer_weight(H: Float[Tensor, "*b 3 3"], first: Float[Tensor, "*b n 2"]) 
     """The weights, of mean 1, with which the direct linear transform minimises the transfer distance to first order."""
     weight = inverse_length((homogeneous(first) @ H.mT)[..., 2:]).square()
     return weight / weight.mean(-1, keepdim=True).clamp(min=torch.finfo(weight.dtype).tiny)
+
+
+def motions_from_homography(
+    H: Float[Tensor, "*b 3 3"]
+) -> tuple[Float[Tensor, "*b 4 4 4"], Float[Tensor, "*b 4 3"]]:
+    """The four T_second_first and unit normals n of a plane n X = d that a homography between the planes z = 1 of two
+    cameras on its same side allows: H ~ R + t n^T / d; T holds t / d (Ma, Soatto, Kosecka & Sastry 2004, theorem 5.19).
+
+    H is K2^-1 H K1 of one between pixels, of any scale. The third and fourth are the first two with t and n turned
+    round; `faces` tells which can be. A camera that only turns: t = 0, and n means nothing. Computed in float64,
+    without gradient.
+    """
+    with torch.no_grad():
+        A = H.double()
+        A = A * torch.where(torch.linalg.det(A) < 0, -1.0, 1.0).to(A)[..., None, None]
+        size = torch.linalg.svdvals(A)[..., 1, None, None]
+        A = A / torch.where(size > 0, size, 1)
+        square, V = torch.linalg.eigh(A.mT @ A)  # ascending, the middle one 1
+        less, more = (1 - square[..., :1]).clamp(min=0), (square[..., 2:] - 1).clamp(min=0)
+        spread = less + more
+        moves = spread > TURNS
+        # besides the middle eigenvector, two directions across it keep their length
+        share = torch.where(moves, less, 1) / torch.where(moves, spread, 1)
+        both = [share.sqrt() * V[..., 2] + sign * (1 - share).sqrt() * V[..., 0] for sign in (1, -1)]
+        R, t, n = (torch.stack(part, -2 if k else -3) for k, part in enumerate(
+            zip(*(_motion_over(A, V[..., 1], u) for u in both), strict=True)))
+        T = se3(torch.cat([R, R], -3), torch.cat([t, -t], -2))
+        return T.to(H.dtype), torch.cat([n, -n], -2).to(H.dtype)
+
+
+def _motion_over(A: Tensor, v: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """R, t / d and n, given two orthogonal directions v, u of the plane, whose lengths and angle A leaves as they
+    are."""
+    def frame(v: Tensor, u: Tensor) -> Tensor:
+        return torch.stack([v, u, torch.linalg.cross(v, u)], -1)
+
+    n = torch.linalg.cross(v, u)
+    R = frame((A @ v[..., None])[..., 0], (A @ u[..., None])[..., 0]) @ frame(v, u).mT
+    return R, ((A - R) @ n[..., None])[..., 0], n
+
+
+def faces(normal: Float[Tensor, "*#b 3"], first: Float[Tensor, "*#b n 2"]) -> Bool[Tensor, "*#b n"]:
+    """Which rays of the first camera, given on its plane z = 1, meet a plane n X = d with d > 0 in front of it."""
+    return (homogeneous(first) @ normal[..., None])[..., 0] > 0

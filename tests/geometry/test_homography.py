@@ -7,13 +7,17 @@ import pytest
 import torch
 from skimage.transform import ProjectiveTransform
 
+from epipole.geometry.homogeneous import calibrate
 from epipole.geometry.homography import (
+    faces,
     homography,
+    motions_from_homography,
     symmetric_transfer_distance,
     transfer,
     transfer_distance,
     transfer_weight,
 )
+from epipole.geometry.motion import se3, so3_exp
 from tests.geometry.two_views import F64, two_views
 
 
@@ -160,3 +164,65 @@ def test_degenerate_matches_have_finite_values_and_gradients(case, dtype):
 def test_fewer_points_than_needed_are_refused():
     with pytest.raises(ValueError, match="at least 4 points, got 3"):
         homography(torch.rand(3, 2), torch.rand(3, 2), torch.ones(3))
+
+
+def over_a_plane(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """T_second_first with t / d, the plane's unit normal, and the homography between planes z = 1."""
+    scene = two_views(flat=True, seed=seed)
+    n = torch.tensor([-0.3, 0.2, 1.0], dtype=F64)  # z = 6 + 0.3 x - 0.2 y
+    d = 6 / n.norm()
+    T = scene.T_second_first.clone()
+    T[:3, 3] /= d
+    n = n / n.norm()
+    return T, n, T[:3, :3] + T[:3, 3:] * n
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("factor", [1.0, -3.0])
+def test_the_motion_over_a_plane_is_among_the_four(seed, factor):
+    T, n, H = over_a_plane(seed)
+    motions, normals = motions_from_homography(factor * H)
+    apart = (motions - T).abs().amax((-2, -1)) + (normals - n).abs().amax(-1)
+    assert apart.min() < 1e-8
+    for M, normal in zip(motions, normals, strict=True):
+        torch.testing.assert_close(M[:3, :3] @ M[:3, :3].mT, torch.eye(3, dtype=F64))
+        assert torch.linalg.det(M[:3, :3]) > 0
+        torch.testing.assert_close(M[:3, :3] + M[:3, 3:] * normal, H)
+
+
+def test_the_four_motions_are_those_of_opencv():
+    _, _, H = over_a_plane()
+    _, R, t, n = cv2.decomposeHomographyMat(H.numpy(), np.eye(3))
+    motions, normals = motions_from_homography(H)
+    for their_R, their_t, their_n in zip(R, t, n, strict=True):
+        theirs = torch.cat([torch.tensor(x).reshape(-1) for x in (their_R, their_t, their_n)])
+        ours = torch.cat([motions[:, :3, :3].flatten(1), motions[:, :3, 3], normals], 1)
+        assert (ours - theirs).abs().amax(1).min() < 1e-6
+
+
+def test_from_pixels_to_the_motion_that_sees_the_plane():
+    """Of four, those whose plane lies before the camera at every match are two at most, the true one among them."""
+    scene = two_views(flat=True)
+    T, n, _ = over_a_plane()
+    H = torch.linalg.inv(scene.K) @ homography(scene.first, scene.second, scene.weight) @ scene.K
+    motions, normals = motions_from_homography(H)
+    seen = faces(normals, calibrate(scene.first, scene.K).expand(4, -1, -1)).all(-1)
+    assert 1 <= int(seen.sum()) <= 2
+    assert (motions[seen] - T).abs().amax((-2, -1)).min() < 1e-6
+    assert (normals[seen] - n).abs().amax(-1).min() < 1e-6
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_a_camera_that_only_turns_has_no_translation(dtype):
+    R = so3_exp(torch.tensor([[0.2, -0.1, 0.3], [0, 0, 0]], dtype=dtype))
+    motions, normals = motions_from_homography(2 * R)
+    assert motions.dtype == dtype
+    expected = se3(R, torch.zeros(2, 3, dtype=dtype))[:, None].expand(2, 4, 4, 4)
+    torch.testing.assert_close(motions, expected, atol=2e-3 if dtype == torch.float32 else 1e-7, rtol=0)
+    assert normals.isfinite().all()
+
+
+def test_a_homography_that_is_none_gives_finite_motions():
+    motions, normals = motions_from_homography(torch.zeros(3, 3, dtype=F64))
+    assert motions.isfinite().all()
+    assert normals.isfinite().all()
