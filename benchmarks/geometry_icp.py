@@ -1,10 +1,11 @@
-"""ICP between two noisy samples of a room, 5 cm and 2.5 degrees apart, normals estimated, from bare points on; and the
-nearest neighbours it needs."""
+"""ICP between two noisy samples of a room, 5 cm and 2.5 degrees apart, normals estimated, from bare points on; and of
+that, the normals and the nearest neighbours alone."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ NEIGHBOURS = 10  # for a normal
 def contests(threads: int) -> Iterator[Contest]:
     for n in (10_000, 50_000):
         yield alignment(n, threads)
+        yield surface(n, threads)
         yield lookup(n, threads)
 
 
@@ -61,6 +63,14 @@ def alignment(n: int, threads: int) -> Contest:
     return Contest(f"ICP, {n // 1000} k points", ours, tuple(Rival(k, *v) for k, v in rivals.items()), 10, note)
 
 
+def surface(n: int, threads: int) -> Contest:
+    cloud = room(n, 0)
+    x = cloud.double().numpy()
+    return Contest(f"normals of {n // 1000} k points", lambda: normals(cloud, NEIGHBOURS), (
+        Rival("Open3D", o3d and (lambda: with_normals(x))),
+        Rival("scipy cKDTree, the neighbours alone", lambda: cKDTree(x).query(x, NEIGHBOURS, workers=threads))), 10)
+
+
 def lookup(n: int, threads: int) -> Contest:
     a, b = room(n, 0), room(n, 1)
     x, y = a.numpy(), b.numpy()
@@ -80,16 +90,21 @@ def open3d_points(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def open3d_planes(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    target = o3d_cloud(b)
-    target.estimate_normals(o3d.geometry.KDTreeSearchParamKNN(NEIGHBOURS))
-    return open3d_icp(o3d_cloud(a), target, o3d.pipelines.registration.TransformationEstimationPointToPlane())
+    method = o3d.pipelines.registration.TransformationEstimationPointToPlane()
+    return open3d_icp(o3d_cloud(a), with_normals(b), method)
+
+
+def with_normals(points: np.ndarray) -> Any:
+    cloud = o3d_cloud(points)
+    cloud.estimate_normals(o3d.geometry.KDTreeSearchParamKNN(NEIGHBOURS))
+    return cloud
 
 
 def open3d_icp(a: object, b: object, method: object) -> np.ndarray:
     return o3d.pipelines.registration.registration_icp(a, b, REACH, np.eye(4), method).transformation
 
 
-def o3d_cloud(points: np.ndarray) -> object:
+def o3d_cloud(points: np.ndarray) -> Any:
     return o3d.geometry.PointCloud(o3d.utility.Vector3dVector(points))
 
 
