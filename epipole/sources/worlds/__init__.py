@@ -5,14 +5,20 @@
     write_world(Spec(seed=3), "folder")         # the same as files
     write_kitti(Spec("street"), "folder")       # as a sequence of KITTI's, in stereo
     write_mesh(world, "room.glb")               # its geometry
+    Turntable(Spec("objects"), 100)             # a hundred things from all round, and the shape of each
+    Faces(Spec("faces"), 100)                   # a hundred people in several poses and expressions
+
+Pictures that are drawn and not rendered (corners, digits, lines) are in `drawn`.
 """
 
 from .export import contact_sheet, write_video, write_world
 from .families import FAMILIES
 from .layouts import write_kitti, write_mesh
+from .portraits import Faces
 from .spec import TYPICAL, Sensor, Spec
 from .stream import Stream
+from .turntable import Rig, Turntable
 from .world import FIELDS, USUAL, RoomWorld, World
 
-__all__ = ["FAMILIES", "FIELDS", "TYPICAL", "USUAL", "RoomWorld", "Sensor", "Spec", "Stream", "World",
-           "contact_sheet", "write_kitti", "write_mesh", "write_video", "write_world"]
+__all__ = ["FAMILIES", "FIELDS", "TYPICAL", "USUAL", "Faces", "Rig", "RoomWorld", "Sensor", "Spec", "Stream",
+           "Turntable", "World", "contact_sheet", "write_kitti", "write_mesh", "write_video", "write_world"]

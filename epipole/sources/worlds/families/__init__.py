@@ -9,7 +9,7 @@ from ..scene import Scene
 from ..spec import Spec
 from ..spline import Path
 from ..trajectory import walk
-from . import chairs, flying, objects, room, street, tabletop
+from . import chairs, faces, flying, objects, room, street, tabletop
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ FAMILIES = {
     "room": Family(room.scene, "handheld", "furnished rooms, a camera in hand"),
     "objects": Family(objects.scene, "orbit", "one chair, car, table, lamp or blob, seen from all round"),
     "tabletop": Family(tabletop.scene, "handheld", "small things on a table, near enough to be out of focus"),
+    "faces": Family(faces.scene, "orbit", "heads of people who do not exist, seen by a camera that sways"),
     "street": Family(street.scene, "drive", "round a city block by car, among cars that drive"),
     "flying": Family(flying.scene, "drone", "things of every shape that fly before a hall, with large displacements"),
     "chairs": Family(chairs.scene, "static", "pairs of furniture cut out and moved in the image plane", chairs.watch),
