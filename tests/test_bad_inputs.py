@@ -242,7 +242,8 @@ def test_names_that_are_not_utf8_are_said(tmp_path: Path, capsys: pytest.Capture
 
 
 @pytest.mark.parametrize("given", ["nan,100,80,60", "100,100,nan,60", "100,100,80,inf", "-100,100,80,60",
-                                   "500,500,319.5,239.5", "0,100,80,60", "K.txt", "none.txt"])  # fmt: skip
+                                   "500,500,319.5,239.5", "50,50,39.5,29.5", "0,100,80,60", "K.txt",
+                                   "none.txt"])  # fmt: skip
 def test_intrinsics_that_cannot_be_the_clips(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], given: str
 ) -> None:

@@ -28,6 +28,8 @@ from ..types.views import Views
 from .folder import FolderFootage
 
 MILLIMETRES = 1000.0  # per unit of depth
+OFF_CENTRE, SAME_SHARE = 1.4, 1.15  # a centre as far off in x as in y is that of another size of image
+OFF_CENTRE, SAME_SHARE = 1.4, 1.15  # a centre as far off in x as in y is that of another size of image
 MOST_ZOOM = 20.0  # a focal length of more image widths or heights than this is a mistake
 
 
@@ -158,6 +160,10 @@ def check_intrinsics(K: Float64[np.ndarray, "3 3"], width: int, height: int, pla
     if not inside or K[0, 0] > MOST_ZOOM * width or K[1, 1] > MOST_ZOOM * height:
         raise InputError(f"the intrinsics of {place} do not fit images of {width}x{height}; "
                          "give K in pixels of these images")
+    x, y = 2 * K[0, 2] / (width - 1), 2 * K[1, 2] / (height - 1)  # 1 where the centre is in the middle
+    if max(x, 1 / x) > OFF_CENTRE and max(x / y, y / x) < SAME_SHARE:
+        raise InputError(f"the intrinsics of {place} seem to be those of images of {round(x * width)}x"
+                         f"{round(y * height)}, not {width}x{height}; give K in pixels of these images")
 
 
 def _maps(folder: Path, images: list[Path]) -> DepthMaps | None:

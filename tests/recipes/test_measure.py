@@ -1,16 +1,28 @@
 """Depth of key frames by flow along the path, and joined with the network's."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
-from epipole.recipes.learn_video import measure
 from epipole.recipes.learn_video.correspond import flow_leaving
-from epipole.recipes.learn_video.measure import DOUBT, FLOOR, SHARED, SIGMA, Measured, contrast, joined, measured, prior
+from epipole.recipes.learn_video.measure import (
+    DOUBT,
+    FLAT,
+    FLOOR,
+    SHARED,
+    SIGMA,
+    Measured,
+    evened,
+    joined,
+    measured,
+    prior,
+    texture,
+)
 from epipole.recipes.learn_video.predict import Predicted
 from tests.recipes.exact_room import ExactRoom, store_of
 
-TEXTURED = np.full((64, 96), 1e9, np.float32)
+TEXTURED = np.ones((64, 96), np.float32)
 K = 9  # a key frame in the middle
 
 
@@ -88,18 +100,38 @@ def test_no_flow_measures_nothing(exact):
     assert measured(K, exact.solution.scene, [], TEXTURED) is None
 
 
-def test_flow_of_flat_regions_is_worth_little(exact):
+def test_flow_is_worth_what_the_texture_is(exact):
     leaving = flow_leaving([exact.store])[K]
-    at_flat = measured(K, exact.solution.scene, leaving, np.full((64, 96), measure.FLAT**2, np.float32))
+    at_flat = measured(K, exact.solution.scene, leaving, TEXTURED / 4)
     np.testing.assert_allclose(at_flat.information, of_key_frame(exact).information / 4, rtol=1e-5)
 
 
-def test_contrast_is_the_mean_squared_slope():
-    ramp = np.tile(np.arange(0, 192, dtype=np.uint8), (128, 1))
-    np.testing.assert_allclose(contrast(ramp)[16:-16, 16:-16], 1.0, rtol=1e-5)
-    np.testing.assert_allclose(contrast(ramp.T.copy())[16:-16, 16:-16], 1.0, rtol=1e-5)
-    assert contrast(ramp).shape == (64, 96)
-    assert (contrast(np.full((128, 192), 7, np.uint8)) == 0).all()
+@pytest.mark.parametrize("slope", [1, 2])
+def test_texture_is_the_mean_squared_slope_against_that_of_flat_surfaces(slope):
+    ramp = np.tile(np.arange(0, 96 * slope, slope, dtype=np.uint8), (128, 1))
+    for image in (ramp, ramp.T.copy()):
+        worth = texture(image)
+        assert worth.shape == tuple(n // 2 for n in image.shape)
+        np.testing.assert_allclose(worth[16:-16, 16:-16], (slope**2 / (slope**2 + FLAT**2)) ** 2, rtol=1e-5)
+    assert (texture(np.full((128, 192), 7, np.uint8)) == 0).all()
+
+
+def test_even_surfaces_take_the_depth_of_their_colour_and_textured_ones_keep_theirs():
+    """A textured box before an even wall, 6 px smaller than depth says; right beside it its texture counts."""
+    noise = np.random.default_rng(0).integers(0, 120, (64, 96, 3), dtype=np.uint8)
+    colour = np.full((64, 96, 3), 200, np.uint8)
+    colour[20:44, 30:66] = noise[20:44, 30:66]
+    gray = cv2.resize(colour, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)[..., 0].copy()
+    depth = np.full((64, 96), 2.0, np.float32)
+    depth[14:50, 24:72] = 1.0
+    depth[30, 40] = 1.1
+    result = evened(Predicted(depth, np.zeros((64, 96), np.float32)), colour, gray)
+    box = np.zeros((64, 96), bool)
+    box[20:44, 30:66] = True
+    beside = cv2.dilate(box.astype(np.uint8), np.ones((7, 7), np.uint8)).astype(bool)
+    assert np.median(result.depth[~beside & (depth < 1.5)]) > 1.9
+    np.testing.assert_allclose(result.depth[box], depth[box], rtol=0.03)
+    assert result.depth[30, 40] == pytest.approx(1.1, rel=0.01)
 
 
 def uniform(depth: float, sigma: float) -> Predicted:

@@ -108,6 +108,18 @@ def test_a_path_of_another_length_is_refused(folder):
         read_truth(folder)
 
 
+@pytest.mark.parametrize(("share", "size"), [(0.5, "16x12"), (1.6, "51x38")])
+def test_intrinsics_of_smaller_or_larger_images_are_known_by_their_centre(folder, share, size):
+    kitti.write_intrinsics(folder / "intrinsics.txt", K * [[share], [share], [1]])
+    with pytest.raises(InputError, match=f"seem to be those of images of {size}, not 32x24"):
+        read_truth(folder)
+
+
+def test_a_centre_that_is_off_in_one_direction_is_taken(folder):
+    kitti.write_intrinsics(folder / "intrinsics.txt", K * [[1], [0.5], [1]])
+    read_truth(folder)
+
+
 def test_intrinsics_of_another_size_are_refused(folder):
     kitti.write_intrinsics(folder / "intrinsics.txt", K * [[10], [10], [1]])
     with pytest.raises(InputError):

@@ -14,7 +14,7 @@ from ...geometry.sample import sample
 from ...sources.findings import Look
 from .cache import Rows, RowWriter, whole_folder
 from .correspond import FlowStore, KeyImages, flow_leaving
-from .measure import contrast, joined, measured, prior
+from .measure import evened, joined, measured, prior, texture
 from .predict import KeyDepth, Predicted
 from .solve import Solution
 
@@ -60,8 +60,8 @@ class JoinedDepth:
             with whole_folder(folder) as part, RowWriter(part / "joined.npy", (2, h, w), np.float32) as rows:
                 for k in range(len(keys)):
                     seen_from = [] if k in path.lost else leaving[k]  # without a pose flow measures nothing
-                    found = measured(k, path.scene, seen_from, contrast(keys.gray[k]))
-                    rows.append(np.stack(joined(depth_of(k), found)))
+                    found = measured(k, path.scene, seen_from, texture(keys.gray[k]))
+                    rows.append(np.stack(evened(joined(depth_of(k), found), keys.colour[k], keys.gray[k])))
         return JoinedDepth(folder, keys, path, seen)
 
     def __call__(self, k: int) -> Predicted:

@@ -9,25 +9,28 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from ...geometry.anchors import Scene, rays
 from ...geometry.camera import pixel_grid, project, transform, unproject
 from ...geometry.motion import se3_inverse
 from ...geometry.triangulation import inverse_depth_along_ray, sensitivity
+from ...geometry.weighted_median import weighted_median
 from .correspond import FlowStore
 from .flow import Gray
 from .predict import Predicted
 
 SIGMA = 0.3         # px of the network's grid: error of checked flow on texture
 FLAT = 3.0          # gray levels a pixel: contrast at which flow is worth a quarter; it invents what it cannot see
-WINDOW = 4.0        # px of the gray image over which contrast is averaged
+WINDOW, CLOSE = 4.0, 1.5   # px of the gray image over which contrast is averaged: that of flow, that of a pixel
 FLOOR = 0.03        # of log depth: what no number of views takes away (the path, the border of things)
 SHARED = 2.0        # errors that the network shares with what taught it are not in its variance: sigma times this
 DOUBT = 6.0         # sigmas of difference at which a measurement loses half of its weight
 ROUNDS = 4          # of re-weighting between the views
 NEARBY = 2.0        # px over which a correction spreads to where nothing was measured
+ALIKE = 0.05        # share of white by which colours of one surface differ
+EVEN = 0.05         # share of its neighbours' depth from which a pixel asks them
 
 Leaving = list[tuple[FlowStore, int, int]]
 
@@ -39,7 +42,7 @@ class Measured(NamedTuple):
     information: Float32[np.ndarray, "h w"]
 
 
-def measured(k: int, scene: Scene, leaving: Leaving, contrast: Float32[np.ndarray, "h w"]) -> Measured | None:
+def measured(k: int, scene: Scene, leaving: Leaving, worth: Float32[np.ndarray, "h w"]) -> Measured | None:
     """Triangulated along every pixel's ray from all flow that leaves the key frame, views that disagree counting less
     (Cauchy). None where no flow leaves it.
 
@@ -64,19 +67,21 @@ def measured(k: int, scene: Scene, leaving: Leaving, contrast: Float32[np.ndarra
     known = trusted * sensitivity(cloud, T, K).square() / SIGMA**2
     information = known.sum(0)[0] / (known > 0).sum(0)[0].clamp(min=1).sqrt()
     information = torch.where(q.view(information.shape) > 1e-3, information, 0).numpy()
-    return Measured(z[0, 0].log().numpy(), information * (contrast / (contrast + FLAT**2)) ** 2)
+    return Measured(z[0, 0].log().numpy(), information * worth)
 
 
 def _rows(maps: Float[Tensor, "*b c h w"]) -> Float[Tensor, "*b n c"]:
     return maps.flatten(-2).mT
 
 
-def contrast(gray: Gray) -> Float32[np.ndarray, "y x"]:
-    """Mean squared gradient (gray levels a pixel) around each pixel of the network, of an image of twice its size."""
+def texture(gray: Gray, window: float = WINDOW) -> Float32[np.ndarray, "y x"]:
+    """How much flow is worth around each pixel of the network, from 0 on even surfaces to 1: by the mean squared
+    gradient (gray levels a pixel) of an image of twice its size."""
     g = gray.astype(np.float32)
     square = sum(cv2.Sobel(g, -1, dx, 1 - dx, ksize=3, scale=1 / 8) ** 2 for dx in (0, 1))
-    around = cv2.GaussianBlur(square, (0, 0), WINDOW)
-    return cv2.resize(around, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    around = cv2.GaussianBlur(square, (0, 0), window)
+    contrast = cv2.resize(around, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    return (contrast / (contrast + FLAT**2)) ** 2
 
 
 def prior(predicted: Predicted) -> Predicted:
@@ -97,3 +102,13 @@ def joined(predicted: Predicted, found: Measured | None) -> Predicted:
     total = own + network
     correction = (own * apart + network * around) / total
     return Predicted(predicted.depth * np.exp(correction), -np.log(total))
+
+
+def evened(known: Predicted, colour: UInt8[np.ndarray, "y x 3"], gray: Gray) -> Predicted:
+    """Depth of even surfaces by that of pixels of their colour around: flow smears things over what is even behind
+    them, and a network learns it so."""
+    even = torch.from_numpy(1 - texture(gray, CLOSE))
+    guide = torch.from_numpy(colour).permute(2, 0, 1).float() / 255
+    log_depth = torch.from_numpy(np.log(known.depth))
+    asked = weighted_median(log_depth, guide, even > EVEN, radius=15, step=3, sigma_guide=ALIKE, sigma_space=12.0)
+    return known._replace(depth=torch.lerp(log_depth, asked, even).exp().numpy())
