@@ -113,7 +113,7 @@ def test_a_lost_key_frame_has_the_networks_depth_alone(exact, tmp_path):
 def test_exact_depth_stays_nearly_exact(exact, kept):
     error = np.abs(np.log(kept(9).depth / exact.depth[9].numpy()))
     assert np.median(error) < 0.01  # on even surfaces the median of those around costs up to a per cent
-    assert np.percentile(error, 90) < 0.05  # at edges of depth what others look up lies between two surfaces
+    assert np.percentile(error, 90) < 0.06  # at edges of depth what others look up lies between two surfaces
 
 
 def test_a_frame_that_is_a_key_frame_has_its_depth(exact, kept):
