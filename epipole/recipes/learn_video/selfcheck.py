@@ -18,7 +18,7 @@ from .teach import Lessons
 PAIRS = 48              # pairs of key frames that are looked at, evenly spread
 DRIFT = 0.10            # change of scale from one end of the path to the other worth a warning
 FLAT = 0.02             # spread of log depth within a frame below which depth has collapsed to a plane
-PROTOCOL = f"{PAIRS} pairs of the key frames that taught, pixels whose flow passed its check"
+PROTOCOL = f"the network alone, {PAIRS} pairs of the key frames that taught, pixels whose flow passed its check"
 
 
 def reprojection(views: Views, depth: torch.Tensor) -> tuple[float, float]:

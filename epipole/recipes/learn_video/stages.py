@@ -31,7 +31,7 @@ from .teach import PAIRS, Lessons
 GAPS = (1, 2, 3, 5)        # of chained pairs, in key frames
 SEEN_ON = 0.35             # share of valid flow at one gap from which the next is worth its time
 FIRST_SHARE = 0.2          # of the steps, before the path is put together again
-AHEAD, PER_FRAME = 35.0, 0.12  # seconds that come after learning: placing, writing, showing and judging every frame
+AHEAD, PER_FRAME = 35.0, 0.18  # seconds that come after learning: placing, writing, showing and judging every frame
 LEAST_LEARNING = 0.3       # share of the budget that is learning, whatever the rest takes
 MOST_EPOCHS, FEW = 2.25, 600   # over all pairs; taught more often (and longer than so few steps), the network learns
                                # the flow's errors by heart
