@@ -63,14 +63,24 @@ def test_another_surface_says_nothing(exact):
 
 
 def test_equal_words_of_still_cameras_give_the_weighted_mean(exact):
-    """Without motion everything is looked up where it is: a naive weighted mean, and information adds."""
+    """Without motion everything is looked up where it is: a naive weighted mean."""
     log_depth = torch.zeros(64, 96)
     words = torch.stack([torch.full((64, 96), 0.01), torch.full((64, 96), 30.0)])[None].repeat(2, 1, 1, 1)
     K = exact.solution.scene.K
     found, total = agreed(log_depth, torch.full_like(log_depth, 40.0), words, torch.eye(4).repeat(2, 1, 1), K)
     inner = (slice(1, -1), slice(1, -1))  # at the very border rounding decides what is inside
     torch.testing.assert_close(found[inner], torch.full((62, 94), 0.01 * 60 / 100), rtol=1e-2, atol=0)
-    torch.testing.assert_close(total[inner], torch.full((62, 94), 100.0), rtol=1e-2, atol=0)
+    torch.testing.assert_close(total[inner], torch.full((62, 94), 40 + 30 * 2**0.5), rtol=1e-2, atol=0)
+
+
+def test_what_lies_behind_another_camera_is_not_asked(exact):
+    """The other looks the opposite way: all that this frame sees lies behind it."""
+    truth = exact.depth[9].log()
+    words, _ = others(exact, 9, [8])
+    T = torch.diag(torch.tensor([-1.0, 1, -1, 1]))[None]
+    found, total = agreed(truth, torch.full_like(truth, UNSURE), words, T, exact.solution.scene.K)
+    torch.testing.assert_close(found, truth)
+    torch.testing.assert_close(total, torch.full_like(truth, UNSURE))
 
 
 def test_agreement_knows_no_scale(exact):

@@ -126,6 +126,21 @@ def test_the_report_tells_of_the_finished_run(learned):
     assert f"{STEPS}" in page
 
 
+def test_two_at_once_in_one_folder_are_one_too_many(room, tmp_path):
+    out = tmp_path / "run"
+    first = started(room, out, options(room))
+    try:
+        until = time.monotonic() + 60
+        while not (out / "work" / "chain").exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        with pytest.raises(InputError, match="another process"):
+            epipole.learn(room, out, quiet=True, **options(room))
+        assert first.is_alive()
+    finally:
+        first.kill()
+        first.join()
+
+
 def test_the_focal_length_is_found_where_nobody_gives_it(room, tmp_path):
     run = epipole.learn(room, tmp_path / "run", quiet=True, **options(room, intrinsics=None, steps=2))
     scores = {s.name: s.value for s in run.scores}

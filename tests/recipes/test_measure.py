@@ -75,6 +75,34 @@ def test_n_views_that_agree_are_worth_the_root_of_n(exact, tmp_path):
     np.testing.assert_allclose(four.information[sure] / one.information[sure], 2, rtol=1e-3)
 
 
+def test_a_weaker_view_takes_nothing_away(exact, tmp_path):
+    near, far = pairs_from(exact, K)[:1], pairs_from(exact, K)[-1:]
+    one = of_key_frame(exact, stores=[noisy(exact, tmp_path / "far", far, 0)])
+    two = of_key_frame(exact, stores=[noisy(exact, tmp_path / "f", far, 0), noisy(exact, tmp_path / "n", near, 0)])
+    sure = one.information > 100
+    assert (two.information[sure] > 0.95 * one.information[sure]).mean() > 0.99
+
+
+def test_a_wrong_view_of_the_longest_baseline_is_outvoted(exact, tmp_path):
+    """It moves farthest, so that unweighted least squares would believe it alone."""
+    pairs = pairs_from(exact, K)
+    flow = [(exact.store.flow[p].copy(), exact.store.valid(p)) for p in pairs]
+    flow[-1][0][0] *= 0.3
+    found = of_key_frame(exact, stores=[store_of(tmp_path / "w", exact.store.pairs[pairs].tolist(), flow)])
+    sure = of_key_frame(exact, stores=[noisy(exact, tmp_path / "r", pairs[:-1], 0)]).information > 300
+    assert sure.mean() > 0.2
+    assert np.median(np.abs(found.log_depth - np.log(exact.depth[K].numpy()))[sure]) < 0.05
+
+
+def test_a_point_behind_the_other_camera_measures_nothing(exact):
+    scene = exact.solution.scene
+    T = scene.T_camera_world.clone()
+    turned = torch.diag(torch.tensor([-1.0, 1, -1, 1])) @ T
+    turned[K] = T[K]
+    found = measured(K, scene._replace(T_camera_world=turned), flow_leaving([exact.store])[K], TEXTURED)
+    assert (found.information == 0).mean() > 0.99
+
+
 def test_a_view_that_disagrees_loses_its_weight(exact, tmp_path):
     pairs = pairs_from(exact, K)
     flow = [(exact.store.flow[p].copy(), exact.store.valid(p)) for p in pairs]

@@ -4,35 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from epipole.engine.system import System
 from epipole.judges.score import Score
+from epipole.recipes.learn_video.predict import Predicted
 from epipole.recipes.learn_video.selfcheck import FLAT, PROTOCOL, check, warnings
 from epipole.recipes.learn_video.teach import Lessons
-from epipole.types.predictions import Depth
-from epipole.types.views import Views
 
 N = 20
 EVEN = np.ones(N)
 
 
-class Answers(System):
-    """Recognises the frames of the room, and answers with the depth given for them."""
-
-    paper, needs, reads = "none", frozenset({"image"}), frozenset({"image"})
-
-    def __init__(self, images: np.ndarray, depth: torch.Tensor) -> None:
-        super().__init__()
-        self.images, self.depth = torch.from_numpy(images).permute(0, 3, 1, 2).flatten(1) / 255, depth
-
-    def forward(self, batch: Views) -> Depth:
-        nearest = torch.cdist(batch.image.flatten(0, 1).flatten(1), self.images).argmin(1)
-        depth = self.depth[nearest][None, :, None]
-        return Depth(depth=depth, log_variance=torch.zeros_like(depth))
-
-
 def checked(exact, depth: torch.Tensor, scale: np.ndarray = EVEN) -> tuple[dict[str, Score], list[str]]:
     lessons = Lessons(exact.keys, [exact.store], exact.solution, 0)
-    scores, said = check(Answers(exact.keys.colour[:], depth), lessons, scale)
+    scores, said = check(lambda k: Predicted(depth[k].numpy(), np.zeros_like(depth[k].numpy())), lessons, scale)
     return {score.name: score for score in scores}, said
 
 
@@ -77,3 +60,8 @@ def test_drift_of_scale_is_said(last, said):
 @pytest.mark.parametrize(("spread", "collapsed"), [(FLAT / 2, True), (2 * FLAT, False)])
 def test_collapse_is_a_matter_of_spread(spread, collapsed):
     assert bool(warnings(spread, [], EVEN)) == collapsed
+
+
+def test_a_score_that_is_no_number_is_said():
+    lost = Score("self_reprojection", float("nan"), "px", "lower", PROTOCOL, {"constant depth": 2.0})
+    assert "could not be computed" in warnings(0.4, [lost], EVEN)[0]

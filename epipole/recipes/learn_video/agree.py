@@ -29,8 +29,9 @@ def agreed(
     T_other_this: Float[Tensor, "v 4 4"], K: Float[Tensor, "3 3"],
 ) -> tuple[Float[Tensor, "h w"], Float[Tensor, "h w"]]:
     """log z and its information (1 / variance), joined with those of `others` (their two channels) at the points that
-    they see too: looked up where the depth so far says, three times."""
-    now, total, K = log_depth, information, K.expand(len(others), 3, 3)
+    they see too: looked up where the depth so far says, three times. Others learned from the same flow and err alike:
+    n equal ones add sqrt(n) of one's information."""
+    now, weight, K = log_depth, torch.zeros_like(others[:, 1:]), K.expand(len(others), 3, 3)
     for same in SAME:
         cloud = transform(T_other_this, unproject(now.exp().expand(len(others), 1, -1, -1), K))
         pixels, front = project(cloud, K)
@@ -39,7 +40,7 @@ def agreed(
         weight = there[:, 1:] * (front & inside) / (1 + (apart / same).square()).square()
         total = information + weight.sum(0)[0]
         now = now + (information * (log_depth - now) + (weight * apart).sum(0)[0]) / total
-    return now, total
+    return now, information + weight.square().sum(0)[0].sqrt()
 
 
 class JoinedDepth:

@@ -46,7 +46,7 @@ def measured(k: int, scene: Scene, leaving: Leaving, worth: Float32[np.ndarray, 
     """Triangulated along every pixel's ray from all flow that leaves the key frame, views that disagree counting less
     (Cauchy). None where no flow leaves it.
 
-    Views of one texture err alike: n of them are worth sqrt(n)."""
+    Views of one texture err alike: n equal ones are worth sqrt(n) of one."""
     if not leaving:
         return None
     flow = torch.from_numpy(np.stack([store.flow[row][d] for store, row, d in leaving])).float().movedim(-1, 1)
@@ -55,17 +55,16 @@ def measured(k: int, scene: Scene, leaving: Leaving, worth: Float32[np.ndarray, 
     T = scene.T_camera_world[others] @ se3_inverse(scene.T_camera_world[k])
     K, grid = scene.K.expand(len(T), 3, 3), pixel_grid(*flow.shape[-2:], flow)
     ray, observed = rays(_rows(grid), scene.K), rays(_rows(grid + flow), scene.K)
-    weight = seen
+    weight = seen / T[:, :3, 3].square().sum(1).clamp(min=1e-12)[:, None, None, None]  # at first one vote a view
     for _ in range(ROUNDS):
         q, _ = inverse_depth_along_ray(ray, observed, T, _rows(weight)[..., 0])
         z = 1 / q.clamp(min=1e-3).view(1, 1, *flow.shape[-2:])
         cloud = transform(T, unproject(z.expand(len(T), -1, -1, -1), K))
-        pixels, _ = project(cloud, K)
+        pixels, front = project(cloud, K)
         error = (pixels - grid - flow).square().sum(1, keepdim=True)
-        trusted = seen / (1 + error / SIGMA**2)
+        trusted = seen * front / (1 + error / SIGMA**2)
         weight = trusted / cloud[:, 2:].clamp(min=1e-3).square()  # what is least is then the error in pixels
-    known = trusted * sensitivity(cloud, T, K).square() / SIGMA**2
-    information = known.sum(0)[0] / (known > 0).sum(0)[0].clamp(min=1).sqrt()
+    information = (trusted * sensitivity(cloud, T, K).square()).square().sum(0)[0].sqrt() / SIGMA**2
     information = torch.where(q.view(information.shape) > 1e-3, information, 0).numpy()
     return Measured(z[0, 0].log().numpy(), information * worth)
 

@@ -3,9 +3,10 @@
 Every stage leaves its result in RUN/work and is not done again: interrupted anywhere, the same command goes on.
 """
 
+import fcntl
 import os
-from collections.abc import Mapping
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -78,10 +79,9 @@ def learn_video(
         judge_again(out, about, truth)
         return out
     torch.manual_seed(seed)
-    with Progress() if not quiet else nullcontext() as progress:
+    with alone(out / "work"), Progress() if not quiet else nullcontext() as progress:
         run = Run(out, progress)
-        seen = look_at(run, footage)
-        refuse(run, seen, truth)
+        seen = usable(run, footage, truth)
         keys = key_images(run, footage, seen.key_frames, network_size(footage.width, footage.height))
         stores, path = path_from_flow(run, footage, seen, keys, given, seed)
         keys, stores, path = with_frames_between(run, footage, seen, keys, stores, path)
@@ -89,7 +89,7 @@ def learn_video(
         depth = joined_depth(run, seen, keys, stores, path, system, where)
         result = finish(run, footage, seen, keys, path, depth, system, given)
         drift = scale_drift(path, stores, Predictor(system, where).of_key_frames(keys))
-        scores, warnings = check(system.to("cpu"), lessons, drift)
+        scores, warnings = check(depth, lessons, drift)
         arguments = {"clip": clip, "minutes": minutes, "steps": steps, "seed": seed, "device": str(where),
                      "intrinsics": intrinsics, "truth": truth}
         result = replace(result, arguments=arguments, warnings=[*result.warnings, *warnings, *lost(path, keys)],
@@ -174,7 +174,7 @@ def costs(run: Run) -> list[Score]:
 
 
 def claim(out: Path, footage: Footage, given: Tensor | None, minutes: float, seed: int, steps: int | None) -> None:
-    """Makes the folder this run's, and clears what a kill cut short. Raises InputError if it holds something else."""
+    """Makes the folder this run's. Raises InputError if it holds something else."""
     decided = out / "work" / "arguments.json"
     if not decided.exists() and (foreign := [name for name in ("run.yaml", *LEFT) if (out / name).exists()]):
         raise InputError(f"{out} holds {foreign[0]} of something else: choose another folder with -o")
@@ -185,16 +185,29 @@ def claim(out: Path, footage: Footage, given: Tensor | None, minutes: float, see
     if different := [name for name in now if before.get(name) != now[name]]:
         raise InputError(f"{out} holds a run with another {' and '.join(different)}: choose another folder with -o, "
                          "or remove it")
-    remove_leftovers(out / "work")
 
 
-def refuse(run: Run, seen: Look, truth: Path | None) -> None:
-    """Raises FootageError for a clip that cannot be learned, which then leaves no folder behind, and InputError for a
-    truth that cannot be the clip's."""
+@contextmanager
+def alone(work: Path) -> Iterator[None]:
+    """Keeps other processes out of the folder, and clears what a kill cut short. Raises InputError if one is in it."""
+    with (work / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(f"another process is learning in {work.parent}: wait until it ends, or choose another "
+                             "folder with -o") from error
+        remove_leftovers(work)
+        yield
+
+
+def usable(run: Run, footage: Footage, truth: Path | None) -> Look:
+    """The look at footage that can be learned. Raises FootageError for what cannot, InputError for what cannot be read;
+    either then leaves no folder behind. Raises InputError for a truth that cannot be the clip's."""
     try:
+        seen = look_at(run, footage)
         seen.refuse()
-    except FootageError:
-        for name in ("look.json", "costs.json", "arguments.json"):
+    except (FootageError, InputError):
+        for name in ("look.json", "costs.json", "arguments.json", "lock"):
             (run.work / name).unlink(missing_ok=True)
         with suppress(OSError):  # whoever made the folder before may keep things in it
             run.work.rmdir()
@@ -202,6 +215,7 @@ def refuse(run: Run, seen: Look, truth: Path | None) -> None:
         raise
     if truth is not None:
         check_same_clip(read_truth(truth), len(seen.times), (seen.width, seen.height))
+    return seen
 
 
 def finished(out: Path) -> dict[str, Any] | None:

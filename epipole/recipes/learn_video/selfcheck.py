@@ -4,7 +4,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from ...engine.system import System
 from ...geometry.camera import pixel_grid, project, transform, unproject
 from ...geometry.motion import se3_inverse
 from ...geometry.sample import sample
@@ -12,13 +11,14 @@ from ...judges.score import Score
 from ...losses.photometric import masked_mean
 from ...losses.ssim import ssim_l1
 from ...types.views import Views
+from .predict import KeyDepth
 from .rejoin import drift
 from .teach import Lessons
 
 PAIRS = 48              # pairs of key frames that are looked at, evenly spread
 DRIFT = 0.10            # change of scale from one end of the path to the other worth a warning
 FLAT = 0.02             # spread of log depth within a frame below which depth has collapsed to a plane
-PROTOCOL = f"the network alone, {PAIRS} pairs of the key frames that taught, pixels whose flow passed its check"
+PROTOCOL = f"{PAIRS} pairs of the key frames that taught, pixels whose flow passed its check"
 
 
 def reprojection(views: Views, depth: torch.Tensor) -> tuple[float, float]:
@@ -33,13 +33,12 @@ def reprojection(views: Views, depth: torch.Tensor) -> tuple[float, float]:
     return float(masked_mean(ssim_l1(synthetic, image), mask)), middle
 
 
-def check(system: System, lessons: Lessons, scale: Float[np.ndarray, "n"]) -> tuple[list[Score], list[str]]:
-    """Scores with their baselines, and warnings in words."""
+def check(depth_of: KeyDepth, lessons: Lessons, scale: Float[np.ndarray, "n"]) -> tuple[list[Score], list[str]]:
+    """Scores of the key frames' depth with their baselines, and warnings in words."""
     rows, spread = [], []
     for index in np.linspace(0, len(lessons) - 1, min(PAIRS, len(lessons))).astype(int):
         views = Views.collate([lessons.pair(int(index))])
-        with torch.inference_mode():
-            depth = system(views.keep(system.reads)).depth[0]
+        depth = torch.from_numpy(np.stack([depth_of(k).depth for k in lessons.frames(int(index))]))[:, None]
         spread.append(float(depth.log().flatten(1).std(1).mean()))
         constant = torch.full_like(depth, float(depth.median()))
         still = views.image[0], views.image[0].flip(0)
@@ -63,6 +62,8 @@ def warnings(spread: float, scores: list[Score], scale: Float[np.ndarray, "n"]) 
     if spread < FLAT:
         found.append("Depth has collapsed: every frame is nearly flat. Give more minutes, or more parallax.")
     for score in scores:
+        if not np.isfinite(score.value):
+            found.append(f"{score.name} could not be computed: no pair of key frames shows the same things.")
         worse = [name for name, value in score.baselines.items() if value <= score.value]
         if worse:
             found.append(f"By {score.name} the learned depth is no better than {' or '.join(worse)}: do not trust it.")

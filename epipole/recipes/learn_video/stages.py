@@ -229,7 +229,7 @@ def first_steps(
 def second_steps(run: Run, lessons: Lessons, first: int, minutes: float, steps: int | None) -> dict[str, int]:
     """Steps of the second stage: what then is left, at the pace of the first."""
     if steps is None:
-        pace = next(phase["seconds"] for phase in run.phases if phase["name"] == "learn 1") / first
+        pace = next((phase["seconds"] for phase in run.phases if phase["name"] == "learn 1"), 0.0) / first
         least = (1 - FIRST_SHARE) * LEAST_LEARNING * 60 * minutes
         steps = first + int(max(seconds_left(run, lessons, minutes), least) / max(pace, 1e-3))
         steps = min(steps, most_steps(lessons))

@@ -48,10 +48,19 @@ class Lessons:
         generator = torch.Generator().manual_seed((self.seed * 2654435761 + epoch) % 2**32)
         return torch.randperm(len(self), generator=generator).tolist()
 
+    def place(self, index: int) -> tuple[FlowStore, int]:
+        """The store and the row in it of a pair."""
+        which = int(np.searchsorted(self.first, index, side="right")) - 1
+        return self.stores[which], index - self.first[which]
+
+    def frames(self, index: int) -> list[int]:
+        """The two key frames of a pair."""
+        store, row = self.place(index)
+        return store.pairs[row].tolist()
+
     def pair(self, index: int) -> Views:
         """Two key frames with everything that teaches."""
-        which = int(np.searchsorted(self.first, index, side="right")) - 1
-        store, row = self.stores[which], index - self.first[which]
+        store, row = self.place(index)
         frames = store.pairs[row]
         image = torch.from_numpy(self.images.colour[frames]).permute(0, 3, 1, 2) / 255
         depth, known = zip(*(self.anchors(int(f)) for f in frames), strict=True)
