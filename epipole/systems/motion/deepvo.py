@@ -68,6 +68,10 @@ class DeepVO(System):
         self.pair_net = PairNet(config.width, config.grid, config.batch_norm)
         self.memory = nn.LSTM(self.pair_net.features, config.units, num_layers=2, batch_first=True)
         self.pose = nn.Linear(config.units, 6)
+        # At first next to no motion: with kappa, any other guess of the turn is a hundred times what the way can teach,
+        # and Adam, which divides by what gradients have been, remembers it for a thousand steps.
+        nn.init.normal_(self.pose.weight, std=1e-3)
+        nn.init.zeros_(self.pose.bias)
 
     def forward(self, views: Views) -> Motion:
         """The path in the first frame's axes, composed of the motions; a single view stands at its origin."""
