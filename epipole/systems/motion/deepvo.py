@@ -68,8 +68,8 @@ class DeepVO(System):
         self.pair_net = PairNet(config.width, config.grid, config.batch_norm)
         self.memory = nn.LSTM(self.pair_net.features, config.units, num_layers=2, batch_first=True)
         self.pose = nn.Linear(config.units, 6)
-        # At first next to no motion: with kappa, any other guess of the turn is a hundred times what the way can teach,
-        # and Adam, which divides by what gradients have been, remembers it for a thousand steps.
+        # At first next to no motion: kappa makes any other guess of the turn what the shared layers learn from first,
+        # and the way comes late or not at all.
         nn.init.normal_(self.pose.weight, std=1e-3)
         nn.init.zeros_(self.pose.bias)
 
