@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache, partial
 from multiprocessing import get_context
@@ -20,6 +20,7 @@ from epipole.types.errors import InputError
 from epipole.types.views import Views
 
 from .spec import Spec
+from .truths import TRUTHS, check_truths, write_legends
 from .world import World
 
 JPEG_QUALITY = 97
@@ -29,19 +30,30 @@ Progress = Callable[[int, int], None]
 """Told (frames done, frames in all) after every frame."""
 
 
-def write_world(spec: Spec, folder: str | Path, progress: Progress | None = None, workers: int = 1) -> Path:
+def write_world(
+    spec: Spec, folder: str | Path, progress: Progress | None = None, workers: int = 1, truth: Collection[str] = ()
+) -> Path:
     """Renders the clip into `folder`: `color/NNNNNN.jpg`, `depth/NNNNNN.png` (16 bit, mm), `intrinsics.txt`,
-    `poses.txt` (KITTI rows, camera to world), `contact_sheet.png`, and last `world.yaml`, the spec.
+    `poses.txt` (KITTI rows, camera to world), `contact_sheet.png`, and last `world.yaml`, the spec. `truth` adds any of
 
-    The same spec gives the same bytes for any number of worker processes. Raises InputError where the folder cannot be
-    written or holds the frames of another clip.
+    normals        `normals/` (16-bit RGB, component = value / 32767.5 - 1, in camera axes; black: unknown)
+    semantic       `semantic/` (8 bit, class; `classes.txt` names them)
+    instance       `instance/` (16 bit, number of the thing plus one; 0: none)
+    flow           `flow/NNNNNN.flo` to the next frame, `occlusion/` (0: seen there, 255: hidden, 128: outside)
+    backward_flow  the same to the frame before, in `backward_flow/` and `backward_occlusion/`
+    disparity      `disparity/` (16 bit, 1/256 px; 0: unknown), `right/` (images), `baseline.txt` (m)
+
+    The same spec gives the same bytes for any number of worker processes. Raises InputError for a truth that there is
+    not, and where the folder cannot be written or holds the frames of another clip.
     """
+    check_truths(truth)
     folder = make_folder(folder)
     world = _open(spec)
-    _make_frame_folders(folder, len(world))
+    _make_frame_folders(folder, len(world), truth)
+    write_legends(world, folder, truth)
     kitti.write_intrinsics(folder / "intrinsics.txt", world.K.numpy())
     kitti.write_poses(folder / "poses.txt", world.poses.numpy())
-    for done, _ in enumerate(_write_frames(spec, folder, workers), 1):
+    for done, _ in enumerate(_write_frames(spec, folder, tuple(truth), workers), 1):
         if progress:
             progress(done, len(world))
     write_image(folder / "contact_sheet.png", contact_sheet(world))
@@ -50,8 +62,15 @@ def write_world(spec: Spec, folder: str | Path, progress: Progress | None = None
     return folder
 
 
-def _write_frames(spec: Spec, folder: Path, workers: int) -> Iterable[None]:
-    write = partial(_write_frame, spec, folder)
+def is_written(spec: Spec, folder: str | Path, truth: Collection[str] = ()) -> bool:
+    """Whether the folder holds this very clip, whole, with these truths. Raises InputError for a world.yaml of
+    something else."""
+    done, kinds = Path(folder) / "world.yaml", [kind for name in truth for kind in TRUTHS[name].folders]
+    return done.is_file() and Spec.from_yaml(done) == spec and all((Path(folder) / kind).is_dir() for kind in kinds)
+
+
+def _write_frames(spec: Spec, folder: Path, truth: tuple[str, ...], workers: int) -> Iterable[None]:
+    write = partial(_write_frame, spec, folder, truth)
     if workers <= 1:
         yield from map(write, range(spec.frames))
         return
@@ -65,20 +84,30 @@ def _open(spec: Spec) -> World:
     return World(spec)
 
 
-def _write_frame(spec: Spec, folder: Path, index: int) -> None:
+def _write_frame(spec: Spec, folder: Path, truth: tuple[str, ...], index: int) -> None:
     view = _open(spec)[index]
     write_image(folder / "color" / f"{index:06d}.jpg", rgb(view.image[0]))
     depth = np.where(view.depth_valid[0, 0].numpy(), view.depth[0, 0].numpy(), 0)
     depth = np.where(depth * MILLIMETRES > png16.LARGEST, 0, depth)  # too far for the file: unknown, not nearer
     png16.write(folder / "depth" / f"{index:06d}.png", depth, MILLIMETRES)
+    for name in truth:
+        TRUTHS[name].write(_open(spec), folder, index)
 
 
-def _make_frame_folders(folder: Path, frames: int) -> None:
+def _make_frame_folders(folder: Path, frames: int, truth: Collection[str]) -> None:
     (folder / "world.yaml").unlink(missing_ok=True)  # from here on the folder is not whole
-    for name, suffix in (("color", "jpg"), ("depth", "png")):
-        own = {f"{i:06d}.{suffix}" for i in range(frames)}
-        if others := {f.name for f in make_folder(folder / name).iterdir()} - own:
-            raise InputError(f"{folder / name} holds files of another clip ({min(others)}); give an empty folder")
+    kinds = {"color": "jpg", "depth": "png"}
+    for name in truth:
+        kinds |= TRUTHS[name].folders
+    for kind, suffix in kinds.items():
+        frame_folder(folder / kind, {f"{i:06d}.{suffix}" for i in range(frames)})
+
+
+def frame_folder(folder: Path, files: set[str]) -> Path:
+    """The folder, made where it is missing; raises InputError if it holds anything but these files."""
+    if others := {f.name for f in make_folder(folder).iterdir()} - files:
+        raise InputError(f"{folder} holds files of another clip ({min(others)}); give an empty folder")
+    return folder
 
 
 def write_image(path: Path, image: UInt8[np.ndarray, "h w 3"]) -> None:
