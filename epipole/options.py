@@ -112,6 +112,7 @@ def _bench(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--world-frames", type=count, default=64, metavar="N", help="length of a world (default: 64)")
     sub.add_argument("--batch", type=count, default=4, metavar="N", help="samples a step (default: 4)")
     sub.add_argument("--rate", type=positive, default=2e-4, metavar="R", help="learning rate (default: 2e-4)")
+    sub.add_argument("--augment", action="store_true", help="as for train; flow and stereo")
     _out(sub, "folder of the results (default: runs/bench-<FIELD>)")
     sub.add_argument("--device", default="auto", help="cpu, cuda or auto (default: auto)")
 

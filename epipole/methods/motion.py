@@ -3,7 +3,6 @@ odometry from the features of two views."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -108,7 +107,7 @@ class TwoViewOdometry:
     `image` and `K`. Two views do not tell how far: every step is `step` long. Where too few features match, the camera
     is taken to stand still."""
 
-    features: Literal["sift", "orb"] = "sift"
+    features: str = "sift"               # a key of FEATURES
     step: float = 1.0                    # m
     most: int = 1000                     # features of an image
 

@@ -7,26 +7,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
 
+from ..sources.contents import sha256_of
 from ..sources.pairs import FLOW, STEREO, FlowFolder, StereoFolder, holds_pairs
 from ..sources.plain import PlainFolder
 from ..sources.source import Source
 from ..sources.stored import Stored
-from ..sources.worlds import FAMILIES, USUAL, Spec, Stream
+from ..sources.worlds import FAMILIES, FIELDS, USUAL, Spec, Stream
 from ..sources.worlds.stream import StereoStream
+from ..sources.worlds.truth import TO_NEXT, TO_PREVIOUS
 from ..sources.wrap import Clips, Joined, Part, Resized, open_views
 from ..types.errors import InputError
 
 OF_FLOW = frozenset({"flow", "flow_valid", "occlusion"})
 OF_STEREO = frozenset({"disparity", "disparity_valid", "baseline"})
 OF_VIEW = USUAL | {"baseline"}  # what every single view of a world is kept with
+BETWEEN = frozenset({*TO_NEXT, *TO_PREVIOUS, "imu"})  # what leads from one view of a clip to another
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,19 @@ def _inclusive(first: str, last: str, text: str) -> range:
     return range(int(first), int(last) + 1)
 
 
+def described(data: Data, shape: Shape, K: Float64[np.ndarray, "3 3"] | None = None) -> dict[str, Any]:
+    """What samples follow from, beside what is asked of them: two descriptions that differ in no more than the name,
+    under `data`, are of the same samples. Raises InputError for data that cannot be read."""
+    if data.scenes is None:
+        contents = sha256_of(data.path)
+    else:
+        spec = shape.spec(data.place, data.scenes[0]).to_yaml()
+        contents = hashlib.sha256(f"{spec}{len(data.scenes)}".encode()).hexdigest()
+    part = None if data.frames is None else [data.frames[0], data.frames[-1]]
+    return {"data": data.text, "data_sha256": contents, "data_frames": part, "frames": shape.frames, "gap": shape.gap,
+            "width": shape.width, "intrinsics": None if K is None else K.tolist()}
+
+
 def samples(
     data: Data, fields: Collection[str], shape: Shape, cache: Path, K: Float64[np.ndarray, "3 3"] | None = None
 ) -> Source:
@@ -91,8 +109,9 @@ def samples(
     wanted = frozenset(fields)
     if wanted & OF_STEREO or (data.scenes is None and holds_pairs(data.path, STEREO)):
         return stereo_pairs(data, shape, cache, shape.width)
-    if data.scenes is not None and wanted & OF_FLOW:
-        return _scenes(data, shape, cache, shape.frames, USUAL | OF_FLOW)
+    if data.scenes is not None and wanted & BETWEEN:
+        flow = OF_FLOW if wanted & OF_FLOW else frozenset()
+        return _scenes(data, shape, cache, shape.frames, USUAL | flow | wanted & FIELDS)
     if data.scenes is None and holds_pairs(data.path, FLOW):
         return flow_pairs(data, shape, cache, shape.width)
     return Joined([Clips(views, shape.frames, shape.gap) for views in _views(data, wanted, shape, cache, K)])
@@ -103,19 +122,21 @@ def _views(
 ) -> list[Source]:
     """Single views in their order, one source per scene."""
     if data.scenes is not None:
-        return sequences(data, shape, cache)
+        return sequences(data, shape, cache, fields)
     views = open_views(data.path, shape.width, fields, K, cache)
     if data.path.is_dir() and not fields <= {"image", "K"}:  # the others are decoded once by themselves
         views = Stored(views, cache, f"{data.path.resolve()} {len(views)} {shape.width} {K}")
     return [_part(views, data)]
 
 
-def sequences(data: Data, shape: Shape, cache: Path) -> list[Source]:
-    """Single views in their order with all that is known of them, at the size in which they are known; one source per
-    scene. Raises InputError as `samples` does."""
+def sequences(data: Data, shape: Shape, cache: Path, more: Collection[str] = ()) -> list[Source]:
+    """Single views in their order at the size in which they are known, one source per scene: of a folder with all that
+    it knows, of a world with what is usual and `more`, as far as worlds can tell. Raises InputError as `samples` does.
+    """
     if data.scenes is None:
         return [_part(PlainFolder(data.path), data)]
-    return [_part(Stream(shape.spec(data.place, scene), 1, 1, 1, OF_VIEW, cache), data) for scene in data.scenes]
+    fields = OF_VIEW | FIELDS & frozenset(more)
+    return [_part(Stream(shape.spec(data.place, scene), 1, 1, 1, fields, cache), data) for scene in data.scenes]
 
 
 def stereo_pairs(data: Data, shape: Shape, cache: Path, width: int | None = None) -> Source:

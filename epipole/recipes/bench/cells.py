@@ -36,29 +36,24 @@ class Cell:
 
 def judged(make: Callable[[], Method], tests: Tests, judge: Judge, looks: Looks, file: Path) -> Cell:
     """The scores of a method on every test set, from `file` as far as they stand there; `make` is asked for the method
-    where one is missing. What cannot be judged is told in a sentence."""
+    where one is missing. What cannot be judged is told in a sentence, and tried again the next time."""
     known = json.loads(file.read_text()) if file.is_file() else {}
     missing = [name for name in tests if _key(name, looks) not in known]
+    problems: dict[str, str] = {}
     if missing:
         method = make()
         for name in missing:
-            known[_key(name, looks)] = _scores(method, tests[name], judge, looks)
-            write_bytes(file, json.dumps(known, indent=1).encode())
-    found = {name: known[_key(name, looks)] for name in tests}
-    return Cell({name: [Score.from_dict(entry) for entry in rows] for name, rows in found.items()
-                 if not isinstance(rows, str)},
-                {name: rows for name, rows in found.items() if isinstance(rows, str)})
+            try:
+                known[_key(name, looks)] = [score.as_dict() for score in judge(method, tests[name], looks)]
+                write_bytes(file, json.dumps(known, indent=1).encode())
+            except EpipoleError as error:
+                problems[name] = str(error)
+    return Cell({name: [Score.from_dict(entry) for entry in known[_key(name, looks)]] for name in tests
+                 if name not in problems}, problems)
 
 
 def _key(test: str, looks: Looks) -> str:
     return f"{test} {looks}"
-
-
-def _scores(method: Method, parts: Sequence[Source], judge: Judge, looks: Looks) -> list[dict] | str:
-    try:
-        return [score.as_dict() for score in judge(method, parts, looks)]
-    except EpipoleError as error:
-        return str(error)
 
 
 def learned(

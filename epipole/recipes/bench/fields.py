@@ -10,7 +10,7 @@ from typing import get_type_hints
 from ...sources.source import Source
 from ...systems import SYSTEMS, load
 from ...types.errors import InputError
-from ...types.predictions import Depth, Disparity, Flow, Motion, Pose, Prediction
+from ...types.predictions import Depth, Disparity, Flow, Motion, Pose, Prediction, TwoViewGeometry
 from ..samples import Data, Shape, flow_pairs, sequences, stereo_pairs
 from .baselines import (
     NEAREST_POSE,
@@ -24,7 +24,7 @@ from .baselines import (
 from .judging import METRES, Judge, Looks, judge_depth_maps, judge_flows, judge_pairs, judge_paths, judge_poses
 
 TELLS_SCALE = frozenset({"depth", "baseline", "disparity", "T_world_camera"})  # training with one of these
-ORDINAL = frozenset({"diw"})  # learns from depth no more than what is nearer
+UP_TO_SCALE = frozenset({"diw", "demon"})  # learn from depth what is nearer, or depth in units of the motion
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ FIELDS = {
         ("abs_rel", "delta_1", "rmse_log", "scale_spread", "abs_rel" + METRES, "delta_1" + METRES),
         (("abs_rel", "constant depth"), ("abs_rel" + METRES, "train-set mean"))),
     "motion": Field(
-        Motion, sequences, judge_paths, motion_baselines,
+        Motion, lambda data, shape, cache: sequences(data, shape, cache, {"imu"}), judge_paths, motion_baselines,
         ("ate_percent", "ate_snippet_rmse", "rpe_rotation", "t_rel" + METRES, "r_rel" + METRES),
         (("rpe_rotation", "constant velocity"), ("t_rel" + METRES, "constant velocity")),
         beside=("constant velocity",)),
@@ -84,9 +84,19 @@ def field_named(name: str) -> Field:
 def systems_of(field: str) -> list[str]:
     """Every system whose prediction the field judges."""
     wanted = field_named(field).prediction
-    return [name for name in SYSTEMS if issubclass(get_type_hints(load(name).forward)["return"], wanted)]
+    return [name for name in SYSTEMS if issubclass(predicted(name), wanted)]
+
+
+def predicted(name: str) -> type[Prediction]:
+    """The type that a system predicts."""
+    return get_type_hints(load(name).forward)["return"]
+
+
+def views_for_depth(name: str) -> int:
+    """How many views of a clip a system compares to see depth."""
+    return 2 if issubclass(predicted(name), TwoViewGeometry) else 1
 
 
 def knows_metres(name: str) -> bool:
     """Whether a system's training tells it how long a metre is."""
-    return bool(load(name).needs & TELLS_SCALE) and name not in ORDINAL
+    return bool(load(name).needs & TELLS_SCALE) and name not in UP_TO_SCALE

@@ -19,7 +19,7 @@ from ...judges.motion import MotionProtocol, judge_motion
 from ...judges.pose import PoseFrame, judge_pose
 from ...judges.score import Score
 from ...sources.source import Source
-from ...sources.wrap import Clips, Joined, Part, resized
+from ...sources.wrap import Clips, Joined, resized
 from ...types.errors import InputError
 from ...types.predictions import Prediction
 from ...types.views import Views
@@ -30,12 +30,14 @@ METRES = " [m]"  # behind the names of scores for which nothing was scaled
 @dataclass(frozen=True)
 class Looks:
     """How test data is shown: images `width` px wide (None: as they are), paths in clips of so many frames, each `gap`
-    after the one before; `metric`: whether what is judged claims to know metres."""
+    after the one before, depth in the first of `views` frames; `metric`: whether what is judged claims to know
+    metres."""
 
     width: int | None
     frames: int = 3
     gap: int = 1
     metric: bool = True
+    views: int = 1
 
 
 Method = Callable[[Views], Prediction]
@@ -59,7 +61,7 @@ def predict(method: Method, views: Views, looks: Looks) -> dict[str, Tensor]:
 
 def judge_depth_maps(method: Method, parts: Sequence[Source], looks: Looks) -> list[Score]:
     """Scores of `judge_depth`, each image median-scaled and, where metres are claimed, as they are."""
-    views = Joined(parts)
+    views = Joined([Clips(part, looks.views, looks.gap) for part in parts])
     maps = [predict(method, view, looks)["depth"][0, 0, 0].numpy() for view in each(views)]
 
     def frames() -> Iterator[DepthFrame]:
@@ -70,7 +72,7 @@ def judge_depth_maps(method: Method, parts: Sequence[Source], looks: Looks) -> l
 
 
 def depth_frame(prediction: Float32[np.ndarray, "_ _"], views: Views) -> DepthFrame:
-    """Predicted depth beside the truth of a single view."""
+    """Predicted depth beside the truth of a single view, or of a clip's first one."""
     z, valid = views.depth[0, 0].numpy(), views.depth_valid[0, 0].numpy()
     y, x = np.nonzero(valid)
     pixels = np.stack([x, y], 1).astype(np.float64)
@@ -81,9 +83,8 @@ def judge_paths(method: Method, parts: Sequence[Source], looks: Looks) -> list[S
     """Scores of `judge_motion`, means over sequences: aligned by Sim(3) and, where metres are claimed, not at all."""
     rows = []
     for part in parts:
-        sequence = Part(part, range(0, len(part), looks.gap))
-        truth = np.stack([view.T_world_camera[0].double().numpy() for view in each(sequence)])
-        path = path_of(method, sequence, looks)
+        truth = np.stack([part[i].T_world_camera[0].double().numpy() for i in range(0, len(part), looks.gap)])
+        path = path_of(method, part, looks)
         scores = judge_motion(path, truth, MotionProtocol("sim3", window=looks.frames))
         if looks.metric:
             scores += in_metres(judge_motion(path, truth, MotionProtocol("none", window=looks.frames)))
@@ -91,17 +92,18 @@ def judge_paths(method: Method, parts: Sequence[Source], looks: Looks) -> list[S
     return averaged(rows)
 
 
-def path_of(method: Method, sequence: Source, looks: Looks) -> Float64[np.ndarray, "F 4 4"]:
-    """The path through a sequence of single views, joined from the paths of clips, each of which begins with the last
-    frame of the one before. Raises InputError for a sequence that is shorter than a clip."""
-    if len(sequence) < max(looks.frames, 2):
-        raise InputError(f"a path needs sequences of at least {max(looks.frames, 2)} frames, not {len(sequence)}; "
+def path_of(method: Method, views: Source, looks: Looks) -> Float64[np.ndarray, "F 4 4"]:
+    """The path through every `gap`-th of single views, joined from the paths of clips, each of which begins with the
+    last frame of the one before. Raises InputError where there are fewer frames than a clip has."""
+    count, length = len(range(0, len(views), looks.gap)), looks.frames
+    if count < max(length, 2):
+        raise InputError(f"a path needs sequences of at least {max(length, 2)} frames, {looks.gap} apart, not {count}; "
                          "give longer ones, or a smaller gap")
-    clips, path = Clips(sequence, looks.frames), [np.eye(4)]
-    while len(path) < len(sequence):
-        first = min(len(path), len(clips)) - 1
-        T = predict(method, clips[first], looks)["T_first_camera"][0].double().numpy()
-        path += [path[first] @ T[k] for k in range(len(path) - first, looks.frames)]
+    clips, path = Clips(views, length, looks.gap), [np.eye(4)]
+    while len(path) < count:
+        first = min(len(path) - 1, count - length)
+        T = predict(method, clips[first * looks.gap], looks)["T_first_camera"][0].double().numpy()
+        path += [path[first] @ T[k] for k in range(len(path) - first, length)]
     return np.stack(path)
 
 

@@ -16,6 +16,7 @@ import torch
 from ...engine.checkpoint import write_bytes
 from ...engine.fit import Train, torch_device
 from ...engine.log import Progress
+from ...sources.augment import augmented
 from ...sources.source import Source
 from ...systems import load, presets
 from ...types.errors import EpipoleError, InputError, MissingField
@@ -23,7 +24,7 @@ from ..samples import Data, Shape, parse_data, samples
 from ..train import installed, versions
 from .baselines import Baseline
 from .cells import Cell, Tests, check_same, judged, learned
-from .fields import Field, field_named, knows_metres, systems_of
+from .fields import Field, field_named, knows_metres, systems_of, views_for_depth
 from .judging import Looks
 from .table import beside, markdown, row, with_gains
 
@@ -49,14 +50,15 @@ class Bench:
     world_frames: int = 64
     batch: int = 4
     rate: float = 2e-4
+    augment: bool = False                   # as `epipole train --augment`
     device: str = "auto"
 
     def shape(self) -> Shape:
         return Shape(self.frames or field_named(self.field).frames, self.gap, self.width, self.world_frames)
 
-    def looks(self, metric: bool = True) -> Looks:
+    def looks(self, metric: bool = True, views: int = 1) -> Looks:
         width = self.width if self.test_width is None else self.test_width or None
-        return Looks(width, self.shape().frames, self.gap, metric)
+        return Looks(width, self.shape().frames, self.gap, metric, views)
 
     def how(self, seed: int) -> Train:
         seconds = None if self.minutes is None else 60 * self.minutes
@@ -83,6 +85,8 @@ def bench(asked: Bench, out: Path, progress: Progress | None = None) -> dict[str
     check_same(out, asked.binding())
     tests = {text: field.tests(each, shape, cache) for text, each in texts.items()}
     sources, notes = _taught(names, field, data, shape, cache, bool(asked.systems))
+    shown = {name: augmented(source, load(name).needs, name) if asked.augment else source
+             for name, source in sources.items()}
     rivals = _baselines(asked, field, samples(data, KNOWN | field.fields, shape, cache), tests, out)
     _check_judged(rivals, tests)
     rows: dict[str, list[Cell]] = {}
@@ -91,9 +95,9 @@ def bench(asked: Bench, out: Path, progress: Progress | None = None) -> dict[str
         rows[name] = []
         for seed in range(asked.seeds):
             try:
-                rows[name].append(learned(
-                    name, asked.preset, asked.how(seed), source, asked.batch, out / "cells" / f"{name}-{seed}", tests,
-                    field.judge, asked.looks(knows_metres(name)), progress))
+                rows[name].append(learned(name, asked.preset, asked.how(seed), shown[name], asked.batch,
+                                          out / "cells" / f"{name}-{seed}", tests, field.judge,
+                                          asked.looks(knows_metres(name), views_for_depth(name)), progress))
             except EpipoleError as error:
                 notes.append(f"{name}, seed {seed}, was not trained to the end: {error}")
             _write(_results(asked, field, tests, rivals, rows, notes), out)
@@ -187,8 +191,8 @@ def _rows(
 
 def _silent(test: str, cells: dict[str, list[Cell]]) -> list[str]:
     """A sentence for everything that could not be judged on this test set."""
-    reasons = {name: next((cell.problems[test] for cell in row if test in cell.problems), None)
-               for name, row in cells.items()}
+    reasons = {name: next((cell.problems[test] for cell in several if test in cell.problems), None)
+               for name, several in cells.items()}
     return [f"{name} was not judged here: {reason}" for name, reason in reasons.items() if reason]
 
 
@@ -197,8 +201,8 @@ def _about(asked: Bench) -> list[str]:
     budget = f"{asked.steps} steps" if asked.minutes is None else f"{asked.minutes:g} minutes"
     wide = {None: "as in training", 0: "as the test data are"}.get(asked.test_width, f"{asked.test_width} px wide")
     return [
-        f"budget of every training: {budget} of {asked.batch} samples, learning rate {asked.rate:g}, preset "
-        f"{asked.preset}, seeds 0 to {asked.seeds - 1}; medians over seeds (least to most)",
+        f"budget of every training: {budget} of {asked.batch}{' augmented' if asked.augment else ''} samples, learning "
+        f"rate {asked.rate:g}, preset {asked.preset}, seeds 0 to {asked.seeds - 1}; medians over seeds (least to most)",
         f"trained on {asked.train}, {shape.width} px wide, clips of {shape.frames} frames {shape.gap} apart; worlds "
         f"are {shape.world_frames} frames long; tested on images {wide}",
         f"machine: {where['processor']}, {where['cores']} cores, {where['threads']} threads of torch, device "
@@ -227,7 +231,8 @@ def command(asked: Bench) -> str:
     usual = asdict(Bench(asked.field))
     for name, value in asdict(asked).items():
         if name not in ("field", "systems", "train", "test") and value != usual[name]:
-            words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
+            given = [] if value is True else [f"{value:g}" if isinstance(value, float) else str(value)]
+            words += [f"--{name.replace('_', '-')}", *given]
     return shlex.join(words)
 
 

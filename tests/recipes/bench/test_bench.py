@@ -83,7 +83,8 @@ def test_what_is_finished_is_not_done_again(pairs, tmp_path, monkeypatch):
     once = bench(asked(pairs, seeds=1), tmp_path / "out")
     trained, judged, train = [], [], cells.train
     monkeypatch.setattr(cells, "train", lambda *a: trained.append(a[3].seed) or train(*a))
-    monkeypatch.setattr(cells, "_scores", lambda *a, inner=cells._scores: judged.append(a[0]) or inner(*a))
+    field = replace(FIELDS["stereo"], judge=lambda *a, inner=FIELDS["stereo"].judge: judged.append(a[0]) or inner(*a))
+    monkeypatch.setitem(FIELDS, "stereo", field)
     assert bench(asked(pairs, seeds=1), tmp_path / "out") == once
     assert (trained, judged) == ([], [])
     twice = bench(asked(pairs), tmp_path / "out")
