@@ -10,11 +10,12 @@ import resource
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 
 import torch
 
-from epipole.sources.worlds import USUAL, Spec, World
+from epipole.sources.worlds import USUAL, Spec, Turntable, World
 from epipole.sources.worlds.focus import focus_distances, focus_stack
 
 GEOMETRY = frozenset({"depth", "depth_valid", "normals", "instance", "semantic"})
@@ -44,12 +45,19 @@ def focus(world: World, index: int) -> None:
     focus_stack(world, index, focus_distances(0.7, 5.0))
 
 
+def turntable(world: World, index: int) -> None:
+    """24 views of another object at 64x64, with silhouettes."""
+    _ = Turntable(replace(world.spec, scene=index, width=64, height=64), 1, {"image", "silhouette"})[0]
+
+
 TASKS: dict[str, tuple[Callable[[World, int], None], int, str]] = {
     "geometry only": (geometry, 40, "frames/s"),
     "full frame": (full, 20, "frames/s"),
     "stereo pair": (stereo, 12, "pairs/s"),
     "focus stack": (focus, 1, "stacks/s"),
+    "turntable": (turntable, 5, "objects/s"),
 }
+ONLY = {"turntable": "objects"}  # tasks of one family alone
 
 
 def measure(spec: Spec, task: str) -> tuple[float, float, float]:
@@ -70,7 +78,7 @@ def measure(spec: Spec, task: str) -> tuple[float, float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--families", nargs="+", default=["room", "street"])
+    parser.add_argument("--families", nargs="+", default=["room", "street", "objects"])
     parser.add_argument("--difficulty", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
@@ -78,6 +86,8 @@ def main() -> None:
     for family in options.families:
         specs = [Spec(family, options.difficulty, seed=k, frames=60, **SIZE) for k in range(options.processes)]
         for task, (_, _, unit) in TASKS.items():
+            if ONLY.get(task, family) != family:
+                continue
             with ProcessPoolExecutor(options.processes, get_context("spawn")) as pool:
                 results = list(pool.map(measure, specs, [task] * len(specs)))
             rate = sum(1 / took for _, took, _ in results)

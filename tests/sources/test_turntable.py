@@ -11,10 +11,11 @@ import torch
 from scipy import ndimage
 
 from epipole.sources.worlds import Spec, World
-from epipole.sources.worlds.camera import pixel_centres
-from epipole.sources.worlds.families.objects import KINDS, kind_of, subject
+from epipole.sources.worlds.camera import Camera, pixel_centres
+from epipole.sources.worlds.families.objects import KINDS, distance, kind_of, scene, subject
+from epipole.sources.worlds.materials import draw_materials
 from epipole.sources.worlds.meshes import ball, box, joined
-from epipole.sources.worlds.render import cast
+from epipole.sources.worlds.render import GAMMA, cast, radiance
 from epipole.sources.worlds.starshaped import draw_blob
 from epipole.sources.worlds.turntable import SEEN, SHAPE, Rig, Turntable
 from epipole.sources.worlds.volumes import occupancy, outer_points
@@ -216,6 +217,22 @@ def test_other_textures_and_light_leave_the_shape_alone() -> None:
     assert torch.equal(a.occupancy, b.occupancy)
     assert torch.equal(a.depth, b.depth)
     assert float((a.image - b.image).abs().mean()) > 0.05
+
+
+def test_pictures_are_those_of_one_camera_after_the_other() -> None:
+    """Rows beside another picture's may be smoothed where that one differs."""
+    spec = replace(SPEC, difficulty=2, width=32, height=32)
+    views = Turntable(spec, 1, {"image", "T_world_camera", "depth"}, Rig(3))[0]
+    place = scene(spec, spec.random("layout"))
+    materials = draw_materials(place.surfaces, 2, spec.random("textures", 0))
+    for k in range(3):
+        camera = Camera(spec.intrinsics(), Rig(3).poses(distance(spec))[k], 32, 32)
+        view = cast(place.still, camera)
+        alone = radiance(place, place.still, materials, camera, view).reshape(32, 32, 3)
+        alone = np.clip(alone, 0, 1) ** (1 / GAMMA)
+        np.testing.assert_allclose(views.image[k].permute(1, 2, 0)[1:-1], alone[1:-1], atol=1e-5)
+        depth = np.where(np.isfinite(view.hits.t), view.hits.t, 0).reshape(32, 32)
+        np.testing.assert_allclose(views.depth[k, 0], depth, rtol=1e-6)
 
 
 def test_the_clip_goes_round_the_object() -> None:

@@ -17,7 +17,8 @@ from .families.objects import KINDS, SUBJECT, Subject, distance, kind_of, scene,
 from .materials import draw_materials
 from .meshes import Array
 from .motions import look_at
-from .render import cast, radiance
+from .rays import Hits
+from .render import View, cast, radiance
 from .sensor import develop
 from .spec import Spec
 from .truth import PER_VIEW, view_truth
@@ -41,6 +42,28 @@ class Rig:
         up = np.repeat(np.radians(self.elevations), self.views)
         at = far * np.stack([np.cos(azimuth) * np.cos(up), np.sin(azimuth) * np.cos(up), np.sin(up)], -1)
         return look_at(at, np.zeros(3), np.zeros(len(at)))
+
+
+@dataclass(frozen=True)
+class Strip(Camera):
+    """Several cameras whose images stand one below the other, so that all are shaded at once."""
+
+    poses: Array | None = None  # [n, 4, 4] T_world_camera
+
+    def rays(self, pixels: Array) -> tuple[Array, Array]:
+        """Origins and directions [n, 3], each from the camera in whose image the pixel lies."""
+        assert self.poses is not None
+        high = self.height // len(self.poses)
+        k = np.floor((pixels[:, 1] + 0.5) / high).astype(int)
+        x = self.normalised(pixels - np.stack([np.zeros(len(k)), k * high], 1))
+        R = self.poses[k, :3, :3]
+        return self.poses[k, :3, 3], x[:, :1] * R[..., 0] + x[:, 1:] * R[..., 1] + R[..., 2]
+
+
+def _parts(view: View, count: int) -> list[View]:
+    """What each of the cameras of a strip sees."""
+    split = zip(*(np.split(x, count) for x in (view.origin, view.directions, *view.hits)), strict=True)
+    return [View(origin, directions, Hits(*hits)) for origin, directions, *hits in split]
 
 
 class Turntable:
@@ -77,17 +100,18 @@ class Turntable:
         place, names = scene(spec, spec.random("layout")), set(self.provides & SEEN)
         moment = place.at(0.0)
         materials = draw_materials(place.surfaces, spec.difficulty, spec.random("textures", spec.textures))
+        poses, K = self.rig.poses(distance(spec)), spec.intrinsics()
+        strip = Strip(K, poses[0], spec.width, spec.height * len(poses), poses=poses)
+        whole = cast(moment, strip)
+        if "image" in names:
+            colour = radiance(place, moment, materials, strip, whole).reshape(len(poses), -1, 3)
         rows = []
-        for k, pose in enumerate(self.rig.poses(distance(spec))):
-            camera = Camera(spec.intrinsics(), pose, spec.width, spec.height)
-            view = cast(moment, camera)
-            row = view_truth(place, moment, camera, view, names | {"instance"})
+        for k, (pose, part) in enumerate(zip(poses, _parts(whole, len(poses)), strict=True)):
+            row = view_truth(place, moment, Camera(K, pose, spec.width, spec.height), part, names | {"instance"})
             row["silhouette"] = row["instance"] == SUBJECT
             if "image" in names:
-                image = develop(spec, k, radiance(place, moment, materials, camera, view))
-                row["image"] = torch.from_numpy(image).permute(2, 0, 1)[None].contiguous()
-            row["K"] = torch.from_numpy(camera.K).float()[None]
-            row["T_world_camera"] = torch.from_numpy(pose).float()[None]
+                row["image"] = torch.from_numpy(develop(spec, k, colour[k])).permute(2, 0, 1)[None].contiguous()
+            row["K"], row["T_world_camera"] = (torch.from_numpy(x).float()[None] for x in (K, pose))
             row["label"] = torch.tensor([KINDS.index(thing.kind)])
             rows.append(row)
         return {name: torch.cat([row[name] for row in rows]) for name in rows[0] if name in names}
