@@ -18,6 +18,7 @@ SYSTEMS = {
     "posenet": "motion.posenet:PoseNet",
     "posenet_geometric": "motion.posenet:PoseNetGeometric",
     "posenet_learned": "motion.posenet:PoseNetLearned",
+    "vinet": "motion.vinet:VINet",
     "deepvo": "motion.deepvo:DeepVO",
     "kuznietsov": "depth.kuznietsov:Kuznietsov",
     "diw": "depth.diw:DepthInTheWild",
