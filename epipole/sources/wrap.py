@@ -25,7 +25,8 @@ from .video import open_footage
 class Clips:
     """`clips[i]` joins `length` consecutive views, each `gap` after the one before, from view i on.
 
-    Flow is left out: it leads to neighbours that a clip does not have.
+    Flow is left out: it leads to neighbours that a clip does not have; so are inertial readings where the gap is more
+    than 1.
     """
 
     def __init__(self, source: Source, length: int = 3, gap: int = 1) -> None:
@@ -37,7 +38,8 @@ class Clips:
     def __getitem__(self, index: int) -> Views:
         first = range(len(self))[index]
         views = [self.source[first + k * self.gap] for k in range(self.length)]
-        names = (name for name in views[0].fields() if not name.startswith("flow"))
+        names = (name for name in views[0].fields()
+                 if not name.startswith("flow") and (name != "imu" or self.gap == 1))
         return Views(**{name: torch.cat([getattr(view, name) for view in views]) for name in names})
 
 
@@ -175,6 +177,8 @@ def open_views(
     where K is asked for but unknown.
     """
     path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist: give a plain folder or a video")
     if K is None and path.is_dir():
         K = read_truth(path).K
     if K is None and "K" in fields:

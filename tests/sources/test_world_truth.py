@@ -12,7 +12,7 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from epipole.geometry.motion import se3_inverse, so3_exp
+from epipole.geometry.motion import angle, se3_inverse, so3_exp
 from epipole.sources.worlds import FAMILIES, FIELDS, TYPICAL, Sensor, Spec, Stream, World, volumes
 from epipole.sources.worlds.camera import pixel_centres
 from epipole.sources.worlds.focus import Lens, focus_distances, focus_stack
@@ -208,6 +208,21 @@ def test_inertial_measurements_integrate_to_the_pose(family: str) -> None:
     noisy = measure(spec, world.path, errors=Errors())
     turn = noisy.gyro - imu.gyro @ noisy.T_camera_imu[:3, :3] - noisy.gyro_bias
     assert turn.std() == pytest.approx(1.7e-4 * np.sqrt(200), rel=0.05)
+
+
+def test_views_carry_the_readings_since_the_view_before() -> None:
+    world = World(Spec(frames=8, width=32, height=24), {"imu", "T_world_camera"})
+    views = world.clip([1, 3, 5])
+    assert views.imu.shape == (3, 20, 6)
+    assert torch.equal(world[5].imu[0], views.imu[2, 10:])
+    assert torch.equal(world[0].imu[0], world.clip([0]).imu[0, :1].expand(10, 6))
+    turned, rates = torch.eye(3), torch.cat([views.imu[0, -1:], views.imu[1]])[:, :3]
+    for w in (rates[1:] + rates[:-1]) / 2:
+        turned = turned @ so3_exp(w / 300)
+    truth = views.T_world_camera[0, :3, :3].mT @ views.T_world_camera[1, :3, :3]
+    assert angle(turned.mT @ truth) < 0.05 * angle(truth)
+    with pytest.raises(InputError, match="even gaps"):
+        world.clip([1, 2, 4])
 
 
 def test_rotation_moves_the_image_alike_at_every_depth() -> None:

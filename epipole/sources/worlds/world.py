@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from epipole.types.views import Views
 
 from .camera import Camera, pixel_centres
 from .families import FAMILIES
+from .imu import Imu, measure
 from .materials import draw_materials
 from .render import View, cast, radiance
 from .scene import Moment
@@ -25,7 +27,8 @@ from .track import Track, track
 from .truth import OF_PAIR, PER_VIEW, TO_NEXT, TO_PREVIOUS, disparity_truth, flow_truth, view_truth
 
 CAMERA = ("K", "distortion", "T_world_camera", "baseline")
-FIELDS = frozenset({"image", *CAMERA, *PER_VIEW, *TO_NEXT, *TO_PREVIOUS, *OF_PAIR})
+READINGS = 10  # of the inertial sensor from one frame to the next
+FIELDS = frozenset({"image", "imu", *CAMERA, *PER_VIEW, *TO_NEXT, *TO_PREVIOUS, *OF_PAIR})
 """All that a world can tell."""
 USUAL = frozenset({"image", "K", "T_world_camera", "depth", "depth_valid"})
 
@@ -52,6 +55,16 @@ class World:
         motion = self.family.motion if self.spec.motion == "default" else self.spec.motion
         return self.family.path(self.spec, self.scene, motion)
 
+    @cached_property
+    def imu(self) -> Imu:
+        """What a sensor without errors in the camera's centre measures, `READINGS` times a frame."""
+        return measure(self.spec, self.path, READINGS * self.spec.fps)
+
+    def _readings(self, index: int, gap: int) -> Float[Tensor, "1 r 6"]:
+        """Of the time since view `index - gap`; before the clip, where nothing is known, the first one again."""
+        rows = np.arange((index - gap) * READINGS + 1, index * READINGS + 1).clip(min=0)
+        return torch.from_numpy(np.concatenate([self.imu.gyro, self.imu.acceleration], 1)[rows])[None].float()
+
     @property
     def poses(self) -> Float64[Tensor, "frames 4 4"]:
         """T_world_camera of every frame, m; world z is up."""
@@ -76,7 +89,10 @@ class World:
         """View `index` (unbatched, N=1), without what leads to other views; raises IndexError beyond the clip."""
         i = range(len(self))[index]
         camera, moment = self.camera(i), self.moment(i)
-        return Views(**self._seen(i, camera, cast(moment, camera), self.provides))
+        row = self._seen(i, camera, cast(moment, camera), self.provides)
+        if "imu" in self.provides:
+            row["imu"] = self._readings(i, 1)
+        return Views(**row)
 
     def _seen(self, i: int, camera: Camera, view: View, names: Collection[str]) -> dict[str, Tensor]:
         """All that one view knows without any other."""
@@ -100,13 +116,19 @@ class World:
 
     def clip(self, indices: Sequence[int], fields: Collection[str] | None = None) -> Views:
         """Several views as one (N = number of indices); flow leads from each to the next and from the last to the
-        first, backward flow the other way. `fields` stand in for the world's own."""
+        first, backward flow the other way. `fields` stand in for the world's own.
+
+        Raises InputError where inertial readings are asked for between views that do not follow at even gaps."""
         names = self.provides if fields is None else _known(fields)
-        n = len(indices)
+        n, gaps = len(indices), {b - a for a, b in pairwise(indices)} or {1}
+        if "imu" in names and (len(gaps) > 1 or min(gaps) < 1):
+            raise InputError(f"inertial readings lead from view to view at even gaps, not to {list(indices)}")
         cameras, moments = [self.camera(i) for i in indices], [self.moment(i) for i in indices]
         views = [cast(m, c) for m, c in zip(moments, cameras, strict=True)]
         rows = [self._seen(i, c, v, names) for i, c, v in zip(indices, cameras, views, strict=True)]
         for k, row in enumerate(rows):
+            if "imu" in names:
+                row["imu"] = self._readings(indices[k], max(gaps))
             if names & set(TO_NEXT):
                 a = (k + 1) % n
                 found = track(self.scene, moments[k], views[k], moments[a], cameras[a])
