@@ -131,24 +131,38 @@ def demo(out: str | Path = "runs/demo", seed: int = 0, device: str = "auto", qui
 
 def render(
     out: str | Path, family: str = "room", frames: int = DEMO_FRAMES, seed: int = 0, difficulty: int = 1,
-    quiet: bool = False,
+    quiet: bool = False, layout: str = "plain", truth: Sequence[str] = (), mesh: str | Path | None = None,
 ) -> Path:
-    """Renders a clip through a procedural world as a plain folder with exact depth and path, and returns the folder.
+    """Renders a clip through a procedural world with exact depth and path, and returns its folder.
 
-    A folder that holds this very clip already is left as it is. Raises InputError for an unknown family, or a folder
-    that cannot be written.
+    layout  of the files: "plain", "kitti" or "tartanair"
+    truth   what a plain folder shall hold besides, any of `epipole.sources.worlds.TRUTHS`
+    mesh    .ply or .glb file for the scene's geometry
+
+    A plain folder that holds this very clip already is left as it is. Raises InputError for what there is not, or where
+    nothing can be written.
     """
+    check_seed(seed)
     from .engine.log import Progress
-    from .sources.worlds import Spec, write_world
+    from .sources.worlds import LAYOUTS, Spec, World, check_truths, is_written, write_mesh
 
-    spec, done = Spec(family=family, difficulty=difficulty, frames=frames, seed=seed), Path(out) / "world.yaml"
-    if done.is_file() and Spec.from_yaml(done) == spec:
+    check_truths(truth)
+    if layout not in LAYOUTS:
+        raise InputError(f"there is no layout {layout!r}; there are {', '.join(LAYOUTS)}")
+    if truth and layout != "plain":
+        raise InputError(f"the layout {layout} says itself what truth it holds; ask for further truth with plain only")
+    write, camera = LAYOUTS[layout]
+    spec = camera(Spec(family=family, difficulty=difficulty, frames=frames, seed=seed))
+    if mesh is not None:
+        write_mesh(World(spec), mesh)
+    if layout == "plain" and is_written(spec, out, truth):
         return Path(out)
+    more = {"truth": tuple(truth)} if truth else {}
     if quiet:
-        return write_world(spec, out)
+        return write(spec, out, **more)
     with Progress() as progress:
         progress.phase("render", frames, "frames")
-        return write_world(spec, out, lambda finished, _: progress.reach(finished))
+        return write(spec, out, progress=lambda finished, _: progress.reach(finished), **more)
 
 
 def train(

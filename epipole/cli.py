@@ -163,7 +163,8 @@ def _demo(options: Namespace) -> None:
 def _world(options: Namespace) -> None:
     from .api import render
 
-    print(render(options.out, options.family, options.frames, options.seed, options.difficulty))
+    print(render(options.out, options.family, options.frames, options.seed, options.difficulty, layout=options.layout,
+                 truth=options.truth, mesh=options.mesh))
 
 
 ACTIONS = {

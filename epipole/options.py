@@ -26,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     _bench(command("bench", "train systems for equal budgets and judge them and baselines on the same data"))
     command("list", "list the systems, their papers and presets")
     _demo(command("demo", "render a clip, learn it in three minutes, and judge it against its own truth"))
-    _world(command("world", "render a procedural world as a plain folder"))
+    _world(command("world", "render a procedural world with exact truth"))
     return parser
 
 
@@ -123,10 +123,16 @@ def _demo(sub: argparse.ArgumentParser) -> None:
 
 
 def _world(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("family", metavar="FAMILY", help="kind of world: room or street")
+    sub.add_argument("family", metavar="FAMILY", help="kind of world: room, street, flying, chairs")
     _out(sub, "folder to write (required)", required=True)
+    sub.add_argument("--layout", choices=("plain", "kitti", "tartanair"), default="plain",
+                     help="of the files; kitti and tartanair are in stereo (default: plain)")
+    sub.add_argument("--truth", type=words, default=(), metavar="A,B",
+                     help="further truth in a plain folder, any of normals, semantic, instance, flow, backward_flow, "
+                     "disparity")
+    sub.add_argument("--mesh", type=Path, metavar="FILE", help="also write the geometry, as .ply or .glb")
     sub.add_argument("--frames", type=count, default=160, metavar="N", help="length of the clip (default: 160)")
-    sub.add_argument("--seed", type=natural, default=0, metavar="S", help="another seed, another world (default: 0)")
+    sub.add_argument("--seed", type=seed, default=0, metavar="S", help="another seed, another world (default: 0)")
     sub.add_argument("--difficulty", type=int, choices=range(4), default=1,
                      help="0: little in it, evenly lit; 3: crowded, bare and shining surfaces (default: 1)")
 
@@ -170,6 +176,11 @@ def natural(text: str) -> int:
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text} is negative")
     return value
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Words separated by commas."""
+    return tuple(word.strip() for word in text.split(","))
 
 
 def intrinsics(text: str) -> tuple[float, float, float, float] | Path:
