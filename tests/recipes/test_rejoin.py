@@ -66,6 +66,21 @@ def test_without_drift_the_path_stays(exact, monkeypatch):
     assert torch.equal(found.scene.K, exact.solution.scene.K)
 
 
+def test_a_bent_path_has_to_beat_the_old_one_adjusted_as_thoroughly(exact, monkeypatch):
+    """Whatever is adjusted anew costs less than a careless path: that does not speak for the network's scale."""
+    scene = exact.solution.scene
+    T = scene.T_camera_world.clone()
+    T[::2, :3, 3] += 0.1
+    careless = exact.solution._replace(scene=scene._replace(T_camera_world=T))
+    bent = exact.solution._replace(scene=scene._replace(inverse_depth=1.02 * scene.inverse_depth))
+    monkeypatch.setattr(module, "refine", lambda solution, stores, free, prior=None, weight=0.0:
+                        exact.solution if prior is None else bent)
+    factor = np.linspace(1, 1.3, N).astype(np.float32)
+    drifting = [exact.depth_of(k)._replace(depth=factor[k] * exact.depth[k].numpy()) for k in range(N)]
+    found = rejoin(careless, [exact.store], drifting.__getitem__, free_focal=False)
+    assert found is exact.solution
+
+
 def test_the_result_is_in_the_unit_of_the_network(exact):
     found = rejoin(drifted(exact.solution, np.linspace(1.0, 1.5, N)), [exact.store], exact.depth_of, False)
     np.testing.assert_allclose(scale_drift(found, [exact.store], exact.depth_of), 1, atol=0.05)

@@ -34,8 +34,8 @@ def rejoin(solution: Solution, stores: list[FlowStore], depth_of: KeyDepth, free
     """Every key frame's scale set to the network's, the path put together again (robust pose graph), and everything
     adjusted with learned depth as a weak prior. One image at a time cannot drift: this takes drift of scale out.
 
-    The new path is taken only if the flow agrees with it as well as with the old one (`WORSE`): a network that has not
-    learned enough would otherwise bend a good path.
+    The new path is taken only if the flow agrees with it as well as with the old one, adjusted as thoroughly (`WORSE`):
+    a network that has not learned enough would otherwise bend a good path.
     """
     edges, pixels = edges_of(stores)
     seen = anchor_seen(edges, len(solution.scene.inverse_depth)) >= LEAST_SEEN
@@ -43,9 +43,10 @@ def rejoin(solution: Solution, stores: list[FlowStore], depth_of: KeyDepth, free
     scale = smoothed(scale_per_frame(learned, solution, seen))
     if drift(scale) < WORTH:  # a network's scale errs a little too
         return solution
-    joined = refine(put_together(solution, stores, scale), stores, free_focal, learned, PRIOR_WEIGHT)
-    before, after = (robust_cost(s.scene, edges, pixels, SIGMA) for s in (solution, joined))
-    return joined if after < (1 + WORSE) * before else solution
+    alone = refine(solution, stores, free_focal)
+    joined = refine(put_together(alone, stores, scale), stores, free_focal, learned, PRIOR_WEIGHT)
+    before, after = (robust_cost(s.scene, edges, pixels, SIGMA) for s in (alone, joined))
+    return joined if after < (1 + WORSE) * before else alone
 
 
 def put_together(solution: Solution, stores: list[FlowStore], scale: Float[np.ndarray, "n"]) -> Solution:
