@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from .judges.score import Score
 from .recipes.judge_run import judge_run
 from .sources.plain import camera_matrix, read_truth
 from .types.errors import InputError
+from .types.seed import check_seed
 
 DEMO_FRAMES = 160
 DEMO_MINUTES = 2.4  # of learning; with rendering and judging the demo stays below three
@@ -83,8 +85,7 @@ def learn(
 ) -> Run:
     """Learns depth, camera path and map from a video file or a folder of images, and returns the run.
 
-    out         folder of the results; runs/<name of the clip> by default. The same call again goes on where an
-                interrupted one stopped
+    out         runs/<name of the clip> by default; the same call again goes on where an interrupted one stopped
     minutes     learning budget
     intrinsics  fx, fy, cx, cy in pixels of the clip, or a file with the 3x3 matrix; estimated where not given
     truth       plain folder to judge the result against
@@ -96,6 +97,7 @@ def learn(
     """
     from .recipes.learn_video import learn_video
 
+    check_seed(seed)
     if not 0 < minutes < float("inf"):
         raise InputError(f"the learning budget is {minutes} minutes; it must be positive")
     if truth is not None:
@@ -123,8 +125,7 @@ def judge(run: str | Path | Run, truth: str | Path) -> list[Score]:
 
 
 def demo(out: str | Path = "runs/demo", seed: int = 0, device: str = "auto", quiet: bool = False) -> Run:
-    """Renders a clip of a furnished room into `out`/footage, learns it in at most three minutes on two cores, and
-    judges it against its own truth."""
+    """Renders a furnished room into `out`/footage, learns it within three minutes on two cores, and judges the run."""
     footage = render(Path(out) / "footage", frames=DEMO_FRAMES, seed=seed, quiet=quiet)
     return learn(footage, out, DEMO_MINUTES, footage / "intrinsics.txt", footage, seed, device, quiet)
 
@@ -192,23 +193,22 @@ def train(
     """
     from .engine.fit import Train
     from .engine.log import Progress
-    from .recipes.samples import OF_FLOW, OF_STEREO, Shape, parse_data, samples
+    from .recipes.samples import OF_FLOW, OF_STEREO, Shape, described, parse_data, samples
     from .recipes.train import train as train_on
     from .sources.augment import augmented
     from .systems import load
 
+    check_seed(seed)
     folder, needs = Path("runs") / system if out is None else Path(out), load(system).needs
     if str(data) == "world":  # a plain folder tells nothing of pairs
         data = f"room:{seed}" if needs & (OF_FLOW | OF_STEREO) else render(folder / "footage", seed=seed, quiet=quiet)
     K = None if intrinsics is None else camera_matrix(intrinsics)
-    source = samples(parse_data(str(data)), needs, Shape(frames, gap, width), folder / "work", K)
+    named, shape = parse_data(str(data)), Shape(frames, gap, width)
+    source = samples(named, needs, shape, folder / "work", K)
     source = augmented(source, needs, system) if augment else source
-    how = Train(steps=steps, seed=seed, device=device)
-    if quiet:
-        train_on(system, source, preset, how, folder)
-    else:
-        with Progress() as progress:
-            train_on(system, source, preset, how, folder, progress=progress)
+    with nullcontext() if quiet else Progress() as progress:
+        train_on(system, source, preset, Train(steps=steps, seed=seed, device=device), folder, progress=progress,
+                 data=described(named, shape, K) | {"augment": augment})
     return folder
 
 
@@ -229,11 +229,8 @@ def bench(
 
     folder = Path("runs") / f"bench-{field}" if out is None else Path(out)
     asked = Bench(field, tuple(systems), **options)
-    if quiet:
-        run_bench(asked, folder)
-    else:
-        with Progress() as progress:
-            run_bench(asked, folder, progress)
+    with nullcontext() if quiet else Progress() as progress:
+        run_bench(asked, folder, progress)
     return folder / "bench.md"
 
 

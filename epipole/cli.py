@@ -119,7 +119,7 @@ def _show(options: Namespace) -> None:
 
     run = Run(options.run)
     report = run.folder / "report.html"
-    if not report.is_file():
+    if not run.reported:
         run.report()
     print(report)
     if not options.no_browser:

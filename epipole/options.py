@@ -7,6 +7,9 @@ from pathlib import Path
 
 import epipole
 
+from .types.errors import InputError
+from .types.seed import check_seed
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser; `command` is the command's name, or None where none was given."""
@@ -150,7 +153,7 @@ def _out(sub: argparse.ArgumentParser, text: str, required: bool = False) -> Non
 
 
 def _seed_and_device(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--seed", type=natural, default=0, metavar="S", help="of everything random (default: 0)")
+    sub.add_argument("--seed", type=seed, default=0, metavar="S", help="of everything random (default: 0)")
     sub.add_argument("--device", default="auto", help="cpu, cuda or auto (default: auto)")
 
 
@@ -176,6 +179,14 @@ def natural(text: str) -> int:
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text} is negative")
     return value
+
+
+def seed(text: str) -> int:
+    """A whole number that every random generator takes."""
+    try:
+        return check_seed(int(text))
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def words(text: str) -> tuple[str, ...]:

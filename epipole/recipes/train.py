@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -36,8 +36,12 @@ def train(
     out: Path = Path("run"),
     batch_size: int = 4,
     progress: Progress | None = None,
+    data: Mapping[str, Any] | None = None,
 ) -> System:
     """Train a system, write the folder `out`, and return the system in eval mode.
+
+    `data` says what the samples follow from, in values that JSON knows (see `samples.described`): it stands in
+    run.yaml, and a training on other data is another training. What it calls `data` is a name, which binds nothing.
 
     Interrupted at any moment and called again with the same arguments, it goes on, and on a CPU ends bit-equal to an
     uninterrupted run. With `train.seconds` the number of steps is decided by the first run and kept.
@@ -56,7 +60,7 @@ def train(
     batches = sampled(source, batch_size, train.seed)
 
     arguments = {"system": name, "preset": preset, "samples": len(source), "batch_size": batch_size,
-                 **asdict(train)}
+                 **asdict(train), **(data or {})}
     planned = _planned(out, arguments, lambda: plan(system, batches, train))
     report = {"epipole": installed("epipole"), "finished": False, "arguments": arguments, "versions": versions()}
     _write_yaml(out / "run.yaml", report)
@@ -135,11 +139,13 @@ def installed(package: str) -> str:
 
 def _planned(out: Path, arguments: dict[str, Any], decide: Callable[[], Train]) -> Train:
     """The plan of the run in this folder, made now if there is none; other arguments than its own are refused."""
-    free = {"device", "log_every", "checkpoint_every_seconds"}
+    free = {"device", "log_every", "checkpoint_every_seconds", "data"}
     binding = {k: v for k, v in arguments.items() if k not in free}
     stored = decided_once(out / "work" / "train.json", lambda: {"arguments": binding, "steps": decide().steps})
-    if stored.get("arguments") != binding:
-        raise InputError(f"{out} holds a training with other arguments: repeat those, or choose another folder")
+    known = stored.get("arguments", {})
+    if other := sorted(k for k in known.keys() | binding.keys() if known.get(k) != binding.get(k)):
+        raise InputError(f"{out} holds another training ({', '.join(other)}): repeat its arguments, or choose another "
+                         "folder")
     fields = {k: arguments[k] for k in Train.__dataclass_fields__}
     return Train(**fields | {"steps": stored["steps"], "seconds": None})
 
