@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .camera import normalise, pixel_grid
 from .homogeneous import enough, least_vector
 
 
@@ -26,6 +27,19 @@ def inverse_depth_along_ray(
     some = parallax > torch.finfo(parallax.dtype).tiny
     q = top / torch.where(some, parallax, torch.ones_like(parallax))
     return torch.where(some, q, torch.zeros_like(q)), parallax
+
+
+def inverse_depth_of_flow(
+    flow: Float[Tensor, "b 2 h w"],
+    T_target_source: Float[Tensor, "b 4 4"],
+    K_source: Float[Tensor, "b 3 3"],
+    K_target: Float[Tensor, "b 3 3"],
+) -> Float[Tensor, "b 1 h w"]:
+    """`inverse_depth_along_ray` of every pixel, seen again where the flow (px) leads: undoes `warp.rigid_flow`."""
+    here = pixel_grid(*flow.shape[-2:], flow).expand_as(flow)
+    ray, seen = normalise(K_source, here).flatten(2).mT, normalise(K_target, here + flow).flatten(2).mT
+    q, _ = inverse_depth_along_ray(ray, seen[:, None], T_target_source[:, None], torch.ones_like(seen[:, None, :, 0]))
+    return q.unflatten(-1, flow.shape[-2:])[:, None]
 
 
 def triangulate_dlt(

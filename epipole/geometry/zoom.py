@@ -1,10 +1,10 @@
-"""An image and its depth as the camera would have seen them nearer, turned and mirrored."""
+"""An image and its depth as the camera would have seen them nearer, turned and mirrored, or by another lens."""
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from .camera import pixel_grid
+from .camera import normalise, pixel_grid, project
 from .sample import sample
 
 
@@ -30,3 +30,17 @@ def zoomed(
     seen, inside = sample(image, pixels)
     near = [sample(f, pixels, "nearest")[0] for f in (depth, valid.to(depth))]
     return seen, near[0] / scale[:, None, None, None], (near[1] > 0.5) & inside
+
+
+def with_intrinsics(
+    x: Float[Tensor, "b c h w"],
+    K: Float[Tensor, "b 3 3"],
+    K_new: Float[Tensor, "b 3 3"],
+    height: int,
+    width: int,
+    mode: str = "bilinear",
+) -> tuple[Float[Tensor, "b c {height} {width}"], Bool[Tensor, "b 1 {height} {width}"]]:
+    """A map of this size as a camera with other intrinsics sees it from the same place along the same axes (where depth
+    stays what it is), and where it sees what the first one saw; beyond, the border is repeated."""
+    rays = normalise(K_new, pixel_grid(height, width, K_new).expand(len(K_new), 2, height, width))
+    return sample(x, project(rays, K)[0], mode)

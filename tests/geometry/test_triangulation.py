@@ -6,8 +6,10 @@ import torch
 
 from epipole.geometry.homogeneous import calibrate, dehomogenise, homogeneous
 from epipole.geometry.motion import move, se3_exp, se3_inverse
-from epipole.geometry.triangulation import inverse_depth_along_ray, triangulate_dlt
+from epipole.geometry.triangulation import inverse_depth_along_ray, inverse_depth_of_flow, triangulate_dlt
+from epipole.geometry.warp import rigid_flow
 from tests.geometry.two_views import F64, pixels, two_views
+from tests.scene import plane_clip
 
 
 def cameras(s) -> torch.Tensor:
@@ -128,3 +130,17 @@ def test_gradcheck(generator):
 def test_one_view_is_refused():
     with pytest.raises(ValueError, match="at least 2"):
         triangulate_dlt(torch.rand(1, 3, 4), torch.rand(1, 5, 2), torch.ones(1, 5))
+
+
+def test_the_flow_of_a_moving_camera_gives_its_depth_back():
+    views = plane_clip(2, 2, 12, 16)
+    T = se3_inverse(views.T_world_camera[:, 1]) @ views.T_world_camera[:, 0]
+    K = views.K[:, 0]
+    K_wider = K * torch.tensor([0.7, 0.8, 1])[:, None]
+    flow, front = rigid_flow(views.depth[:, 0], T, K, K_wider)
+    assert front.all()
+    torch.testing.assert_close(inverse_depth_of_flow(flow, T, K, K_wider), 1 / views.depth[:, 0], rtol=1e-3, atol=0)
+    behind = inverse_depth_of_flow(flow.flip(1), T, K, K)  # whatever the flow, there is an answer
+    assert behind.isfinite().all()
+    still = torch.eye(4).expand(2, 4, 4)
+    assert (inverse_depth_of_flow(torch.zeros_like(flow), still, K, K) == 0).all()

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from epipole.geometry.zoom import zoomed
+from epipole.geometry.camera import intrinsics
+from epipole.geometry.zoom import with_intrinsics, zoomed
 
 ONE, NONE, NO = torch.ones(1), torch.zeros(1), torch.zeros(1, dtype=torch.bool)
 
@@ -53,3 +54,29 @@ def test_each_image_goes_its_own_way(view):
     both = [torch.cat([x, x]) for x in view]
     seen = zoomed(*both, torch.ones(2), torch.zeros(2), torch.zeros(2, 2), torch.tensor([False, True]))[0]
     torch.testing.assert_close(seen[0], seen[1].flip(-1))
+
+
+def lens(f: float, c: float) -> torch.Tensor:
+    return intrinsics(f, f, c, c).float()[None]
+
+
+def test_the_same_lens_sees_the_same_and_a_longer_one_the_middle(view):
+    image = view[0]
+    seen, inside = with_intrinsics(image, lens(8.0, 4.0), lens(8.0, 4.0), 9, 9)
+    torch.testing.assert_close(seen, image)
+    assert inside.all()
+    seen, _ = with_intrinsics(image, lens(8.0, 4.0), lens(16.0, 4.0), 9, 9)
+    torch.testing.assert_close(seen[..., ::2, ::2], image[..., 2:7, 2:7])
+
+
+def test_a_wider_lens_knows_what_it_does_not_see_and_size_is_free(view):
+    image = view[0]
+    seen, inside = with_intrinsics(image, lens(8.0, 4.0), lens(8.0, 5.0), 11, 13)
+    torch.testing.assert_close(seen[..., 1:10, 1:10], image)
+    assert inside.sum() == 81
+    assert inside[..., 1:10, 1:10].all()
+
+
+def test_looked_up_by_the_nearest_pixel_only_what_was_there_comes_out(view):
+    seen, _ = with_intrinsics(view[1], lens(8.0, 4.0), lens(5.3, 3.1), 7, 6, "nearest")
+    assert torch.isin(seen, view[1]).all()
