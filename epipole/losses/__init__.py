@@ -12,6 +12,7 @@
     depth           depth_difference, depth_consistency, scale_invariant, scale_invariant_gradient, ordinal
     stereo          left_right
     flow            block_mean, each_scale: truth at the size of a prediction
+    two_views       true_scene: what networks that compare two views are taught
     points          of point clouds
     pose            quaternion_distance, reprojection
     metric          contrastive, hinge, hardest_in_batch, correspondence_contrastive
