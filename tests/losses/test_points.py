@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from epipole.geometry.icp import icp
 from epipole.geometry.motion import move, se3, se3_exp, se3_inverse, so3_exp
 from epipole.losses.points import icp_exact_gradient, icp_paper_gradient
 
@@ -54,6 +55,28 @@ def test_planted_rotation_in_degrees(generator, loss):
 def test_zero_for_the_right_motion(generator, loss):
     a, T = box(generator), se3_exp(torch.randn(6, generator=generator, dtype=F64))
     assert total(loss(a, T, move(T, a))) < 1e-12
+
+
+@BOTH
+def test_trimmed_pairs_have_no_say(generator, loss):
+    b = box(generator, 100)
+    a = b.clone()
+    a[:20] += 8.0
+    found = loss(a, EYE, b, 10, 0.2)
+    assert found.matched.tolist() == [False] * 20 + [True] * 80
+    assert total(found) < 1e-12
+    assert total(loss(a, EYE, b)) > 0.1
+
+
+@BOTH
+def test_it_is_icp_of_so_many_iterations(generator, loss):
+    a = box(generator, 100)
+    b = move(se3_exp(torch.tensor([0.5, -0.4, 0.3, 0.1, -0.2, 0.15], dtype=F64)), a)
+    motions = [loss(a, EYE, b, n).motion for n in (1, 3, 5)]
+    for n, motion in zip((1, 3, 5), motions, strict=True):
+        torch.testing.assert_close(motion[:3], icp(a, b, n).T_target_source[:3, 3])
+    assert (motions[0] - motions[1]).abs().max() > 1e-3
+    assert (motions[1] - motions[2]).abs().max() > 1e-3
 
 
 def test_both_gradients_belong_to_the_same_value(generator):
