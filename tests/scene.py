@@ -31,10 +31,35 @@ def plane_pair(scenes: int = 2, height: int = 64, width: int = 96) -> Views:
                  baseline=torch.full((scenes, 2), baseline))
 
 
-def plane_views(T_world_camera: Tensor, height: int, width: int) -> Views:
-    """What cameras at these poses [b n 4 4] see."""
+def plane_stack(scenes: int = 2, slices: int = 5, height: int = 64, width: int = 96) -> Views:
+    """Focal stacks, the nearest focus first, through a lens of 0.4 that is eight pinholes on a ring; scenes differ in
+    texture and in where the camera stands."""
+    twist = torch.tensor([0.12, 0.02, 0.05, 0.01, -0.015, 0.008]) * torch.arange(scenes)[:, None]
+    sharp = plane_views(se3_exp(twist)[:, None], height, width)
+    focus, image = 1 / torch.linspace(1 / 2, 1 / 5, slices), []
+    for z in focus:
+        in_focus, turn = unproject(torch.full_like(sharp.depth, float(z)), sharp.K), torch.arange(8) * torch.pi / 4
+        light = [texture(through_plane(sharp.T_world_camera, a, in_focus), torch.arange(scenes)[:, None])
+                 for a in 0.2 * torch.stack([turn.cos(), turn.sin(), 0 * turn], 1)]
+        image.append(torch.stack(light).mean(0))
+    depth = sharp.depth.expand(-1, slices, -1, -1, -1).clone()
+    return Views(image=torch.cat(image, 1), focus=focus.expand(scenes, slices).clone(), depth=depth,
+                 depth_valid=torch.ones_like(depth, dtype=torch.bool))
+
+
+def through_plane(T_world_camera: Tensor, start: Tensor, towards: Tensor) -> Tensor:
+    """Where rays from one point [3] to others [b n 3 h w], both in camera axes, meet the plane, in the world."""
+    a = (T_world_camera[..., :3, :3] @ start[:, None] + T_world_camera[..., :3, 3:])[..., None]
+    along = transform(T_world_camera, towards) - a
+    reach = (DISTANCE - torch.einsum("i,bnihw->bnhw", NORMAL, a)) / torch.einsum("i,bnihw->bnhw", NORMAL, along)
+    return a + reach[:, :, None] * along
+
+
+def plane_views(T_world_camera: Tensor, height: int, width: int, K: Tensor | None = None) -> Views:
+    """What cameras at these poses [b n 4 4] see, of the usual lens or with these intrinsics [b n 3 3]."""
     scenes, views = T_world_camera.shape[:2]
-    K = torch.tensor([[0.8 * width, 0, (width - 1) / 2], [0, 0.8 * width, (height - 1) / 2], [0, 0, 1]])
+    if K is None:
+        K = torch.tensor([[0.8 * width, 0, (width - 1) / 2], [0, 0.8 * width, (height - 1) / 2], [0, 0, 1]])
     K = K.expand(scenes, views, 3, 3).clone()
     depth = plane_depth(T_world_camera, K, height, width)
     image = texture(transform(T_world_camera, unproject(depth, K)), torch.arange(scenes)[:, None])

@@ -18,7 +18,7 @@ from epipole.systems import SYSTEMS, config_class, load, presets
 from epipole.types.errors import InputError, MissingField
 from epipole.types.predictions import Prediction
 from epipole.types.views import Views
-from tests.scene import plane_clip, plane_pair
+from tests.scene import plane_clip, plane_pair, plane_stack, plane_views
 
 each = pytest.mark.parametrize("name", SYSTEMS)
 
@@ -31,7 +31,9 @@ def make(name: str, seed: int = 0, augment: bool = True) -> System:
 
 
 def scenes_for(system: System, **size: int) -> Views:
-    """A clip, or a rectified pair for a system that learns from those."""
+    """A clip, or rectified pairs or focal stacks for a system that learns from those."""
+    if "focus" in system.needs:
+        return plane_stack(**size)
     return (plane_pair if system.needs & {"baseline", "disparity"} else plane_clip)(**size)
 
 
@@ -70,6 +72,15 @@ def test_the_pair_agrees_with_itself():
         assert inside[views.disparity_valid[:, n]].all()
         assert inside.float().mean() > 0.7
         assert ((seen - views.image[:, n]).abs() * inside).max() < 0.01
+
+
+def test_the_stack_is_sharpest_where_its_focus_is():
+    views = plane_stack(1, 7)
+    sharp = plane_views(torch.eye(4)[None, None], 64, 96)
+    wrong = torch.nn.functional.avg_pool2d((views.image - sharp.image).abs().mean(2), 9, 1, 4)[0]
+    best = views.focus[0][wrong.argmin(0)]
+    known = (sharp.depth[0, 0, 0] > 2.2) & (sharp.depth[0, 0, 0] < 4.5)
+    assert (1 / best - 1 / sharp.depth[0, 0, 0])[known].abs().mean() < 0.03  # slices are 0.05 apart
 
 
 @each
