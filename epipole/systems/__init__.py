@@ -20,6 +20,7 @@ SYSTEMS = {
     "posenet_learned": "motion.posenet:PoseNetLearned",
     "vinet": "motion.vinet:VINet",
     "deepvo": "motion.deepvo:DeepVO",
+    "demon": "depth.demon:Demon",
     "kuznietsov": "depth.kuznietsov:Kuznietsov",
     "diw": "depth.diw:DepthInTheWild",
     "cao": "depth.cao:Cao",
