@@ -191,9 +191,8 @@ def assemble(spec: Spec, head: Head, T_world_head: Array, rng: np.random.Generat
         parts = {"skin": head.skin, "hair": head.hair, "eye": head.eyes, "mouth": head.mouth}[kind]()
         builder.add(parts, T_world_head, kind)
     builder.add([Part(ellipsoid((0.2, 0.11, 0.14), np.array([0.0, 0.02, -0.27])), "fabric")], np.eye(4), "body")
-    if level:
-        board = Part(box(8.0, 0.1, 8.0, z=-4.0), "backdrop" if level == 1 else "poster")
-        builder.add([board], rigid(0.0, rng.uniform(0.5, 1.2), 0.0), "backdrop")
+    board = Part(box(8.0, 0.1, 8.0, z=-4.0), "backdrop" if level < 2 else "poster")
+    builder.add([board], rigid(0.0, rng.uniform(0.5, 1.2), 0.0), "backdrop")
     side, high = (0.4, 0.8, 1.2, 1.5)[level] * rng.uniform(-1, 1), rng.uniform(-0.1, (0.5, 0.7, 0.9, 1.2)[level])
     lamp = 2.0 * np.array([np.sin(side) * np.cos(high), -np.cos(side) * np.cos(high), np.sin(high)])
     strength = rng.uniform(*((0.5, 0.6), (0.6, 0.9), (0.8, 1.4), (1.0, 2.2))[level])
