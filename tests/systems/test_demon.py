@@ -67,7 +67,7 @@ def test_the_truth_costs_nothing_and_every_term_sees_an_error():
     assert wrong.pop("depth_gradient") < 0.1 * mirrored["depth_gradient"]  # which hardly sees a wrong scale
     assert min(wrong.values()) > 1
     assert float(wrong["rotation"]) == pytest.approx(3 * 160 * 0.1, rel=0.02)
-    assert float(wrong["translation"]) == pytest.approx(45 * 2 * scene.translation.abs().sum(1).mean(), rel=0.02)
+    assert float(wrong["translation"]) == pytest.approx(90 * float(scene.translation.abs().sum(1).mean()), rel=0.02)
     assert min(learner.objective(tuple(-x for x in sure), truths).values()) > 1
 
 
