@@ -21,6 +21,7 @@ SYSTEMS = {
     "vinet": "motion.vinet:VINet",
     "deepvo": "motion.deepvo:DeepVO",
     "demon": "depth.demon:Demon",
+    "ddff": "depth.ddff:Ddff",
     "kuznietsov": "depth.kuznietsov:Kuznietsov",
     "diw": "depth.diw:DepthInTheWild",
     "cao": "depth.cao:Cao",

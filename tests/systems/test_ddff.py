@@ -1,0 +1,75 @@
+"""DDFF: the tests that a fake would fail."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from epipole.systems.depth.ddff import PRESETS, Ddff
+from epipole.types.errors import InputError
+from epipole.types.views import Views
+from tests.scene import plane_clip, plane_stack
+
+TINY = replace(PRESETS["small"], width=0.05, dropout=0.0)
+
+
+def system(**changes) -> Ddff:
+    torch.manual_seed(0)
+    return Ddff(replace(TINY, **changes)).eval()
+
+
+def with_images(views: Views, image: Tensor) -> Views:
+    return Views(**views.fields() | {"image": image})
+
+
+def test_weights_of_the_paper():
+    with torch.device("meta"):
+        assert sum(p.numel() for p in Ddff().parameters()) == 39_790_348
+
+
+def test_stacks_of_any_size_and_one_depth_for_all_slices():
+    learner, views = system(), plane_stack(2, 5, 50, 70)
+    with torch.no_grad():
+        depth = learner(views.keep(learner.reads)).depth
+    assert depth.shape == (2, 5, 1, 50, 70)
+    assert (depth == depth[:, :1]).all()
+    assert depth.min() > 0
+    assert depth.max() <= 20 + 1e-4
+
+
+def test_slices_may_come_in_any_order_but_not_with_anothers_focus():
+    learner, views = system(), plane_stack(1)
+    order = torch.tensor([3, 0, 4, 2, 1])
+    with torch.no_grad():
+        there = learner.disparity(views)
+        torch.testing.assert_close(learner.disparity(views.map(lambda x: x[:, order])), there)
+        assert (learner.disparity(with_images(views, views.image[:, order])) - there).abs().max() > 1e-5
+
+
+def test_slices_and_the_weights_of_their_fusion_belong_together():
+    learner, views = system(), plane_stack(1)
+    order = torch.tensor([3, 0, 4, 2, 1])
+    with torch.no_grad():
+        there = learner.disparity(views)
+        learner.fuse.weight.copy_(learner.fuse.weight[:, order].clone())
+        torch.testing.assert_close(learner.disparity(with_images(views, views.image[:, order])), there)
+
+
+def test_the_loss_is_the_squared_error_of_inverse_depth_where_it_is_known():
+    disparity, depth = torch.full((1, 1, 4, 4), 0.5), torch.full((1, 1, 4, 4), 2.0)
+    valid = torch.ones(1, 1, 4, 4, dtype=torch.bool)
+    objective = system().objective
+    assert objective(disparity, depth, valid) == 0
+    assert float(objective(disparity, depth / 2, valid)) == pytest.approx(0.25)
+    valid[..., 2:, :] = False
+    wild = torch.where(valid, depth / 2, torch.nan)
+    assert float(objective(disparity, wild, valid)) == pytest.approx(0.25)
+    assert objective(disparity, wild, torch.zeros_like(valid)) == 0
+
+
+def test_what_is_no_stack_of_its_length_is_refused():
+    with pytest.raises(InputError, match="slices"):
+        system().loss(plane_stack(1, 4))
+    with pytest.raises(InputError, match="slices"):
+        system(slices=3)(Views(image=plane_clip().image[:, :, :2], focus=torch.ones(2, 3)))
