@@ -36,7 +36,7 @@ def inverse_depth_of_flow(
     K_target: Float[Tensor, "b 3 3"],
 ) -> Float[Tensor, "b 1 h w"]:
     """`inverse_depth_along_ray` of every pixel, seen again where the flow (px) leads: undoes `warp.rigid_flow`."""
-    here = pixel_grid(*flow.shape[-2:], flow).expand_as(flow)
+    here = pixel_grid(flow.shape[-2], flow.shape[-1], flow).expand_as(flow)
     ray, seen = normalise(K_source, here).flatten(2).mT, normalise(K_target, here + flow).flatten(2).mT
     q, _ = inverse_depth_along_ray(ray, seen[:, None], T_target_source[:, None], torch.ones_like(seen[:, None, :, 0]))
     return q.unflatten(-1, flow.shape[-2:])[:, None]

@@ -56,7 +56,7 @@ def with_gains(rows: list[Entry], rivals: Sequence[tuple[str, str]]) -> list[Ent
     for entry in rows:
         entry["gains"] = {}
         for score, rival in rivals:
-            base = next((other["scores"] for other in rows if other["name"] == rival), {})
+            base: dict[str, Any] = next((other["scores"] for other in rows if other["name"] == rival), {})
             if entry["name"] != rival and score in base and score in entry["scores"]:
                 own = entry["scores"][score]
                 entry["gains"][gain_name(score, rival)] = gain(own["median"], base[score]["median"], own["better"])

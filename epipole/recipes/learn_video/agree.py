@@ -88,7 +88,9 @@ class JoinedDepth:
         if not near:
             return own
         T = self.scene.T_camera_world[near] @ torch.from_numpy(T_world_camera).to(self.scene.T_camera_world)
-        log_depth, information = agreed(*_known(own), torch.stack([self._row(k) for k in near]), T, self.scene.K)
+        log_depth, information = _known(own)
+        others = torch.stack([self._row(k) for k in near])
+        log_depth, information = agreed(log_depth, information, others, T, self.scene.K)
         return Predicted(log_depth.exp().numpy(), -information.log().numpy())
 
     def _read(self, k: int) -> Float[Tensor, "2 h w"]:

@@ -53,7 +53,7 @@ def measured(k: int, scene: Scene, leaving: Leaving, worth: Float32[np.ndarray, 
     seen = torch.from_numpy(np.stack([store.valid(row)[d] for store, row, d in leaving]))[:, None].float()
     others = [int(store.pairs[row][1 - d]) for store, row, d in leaving]
     T = scene.T_camera_world[others] @ se3_inverse(scene.T_camera_world[k])
-    K, grid = scene.K.expand(len(T), 3, 3), pixel_grid(*flow.shape[-2:], flow)
+    K, grid = scene.K.expand(len(T), 3, 3), pixel_grid(flow.shape[-2], flow.shape[-1], flow)
     ray, observed = rays(_rows(grid), scene.K), rays(_rows(grid + flow), scene.K)
     weight = seen / T[:, :3, 3].square().sum(1).clamp(min=1e-12)[:, None, None, None]  # at first one vote a view
     for _ in range(ROUNDS):
@@ -65,8 +65,8 @@ def measured(k: int, scene: Scene, leaving: Leaving, worth: Float32[np.ndarray, 
         trusted = seen * front / (1 + error / SIGMA**2)
         weight = trusted / cloud[:, 2:].clamp(min=1e-3).square()  # what is least is then the error in pixels
     information = (trusted * sensitivity(cloud, T, K).square()).square().sum(0)[0].sqrt() / SIGMA**2
-    information = torch.where(q.view(information.shape) > 1e-3, information, 0).numpy()
-    return Measured(z[0, 0].log().numpy(), information * worth)
+    information = torch.where(q.view(information.shape) > 1e-3, information, 0)
+    return Measured(z[0, 0].log().numpy(), information.numpy() * worth)
 
 
 def _rows(maps: Float[Tensor, "*b c h w"]) -> Float[Tensor, "*b n c"]:
@@ -77,7 +77,8 @@ def texture(gray: Gray, window: float = WINDOW) -> Float32[np.ndarray, "y x"]:
     """How much flow is worth around each pixel of the network, from 0 on even surfaces to 1: by the mean squared
     gradient (gray levels a pixel) of an image of twice its size."""
     g = gray.astype(np.float32)
-    square = sum(cv2.Sobel(g, -1, dx, 1 - dx, ksize=3, scale=1 / 8) ** 2 for dx in (0, 1))
+    slopes = [cv2.Sobel(g, -1, dx, 1 - dx, ksize=3, scale=1 / 8) for dx in (0, 1)]
+    square = slopes[0] ** 2 + slopes[1] ** 2
     around = cv2.GaussianBlur(square, (0, 0), window)
     contrast = cv2.resize(around, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     return (contrast / (contrast + FLAT**2)) ** 2

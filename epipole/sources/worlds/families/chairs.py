@@ -103,12 +103,13 @@ def _placed(spec: Spec, layer: int, pair: int) -> tuple[Array, Array]:
     rng = spec.random("pair", pair, layer)
     half = np.tan(np.radians(spec.fov) / 2) * np.array([1.0, spec.height / spec.width])
     if layer == 0:
-        start = similarity(*rng.uniform(-1, 1, 2) * half, rng.uniform(-np.pi, np.pi))
+        x, y = rng.uniform(-1, 1, 2) * half
+        start = similarity(x, y, rng.uniform(-np.pi, np.pi))
         return start, _step(spec, rng, BEHIND, np.zeros(2))
     centre = rng.uniform(-1.15, 1.15, 2) * half
     _, behind = _placed(spec, 0, pair)
     moved = behind @ np.append(centre, 1.0)
-    return similarity(*centre, rng.normal(0, 0.15)), _step(spec, rng, BEFORE, moved[:2]) @ behind
+    return similarity(centre[0], centre[1], rng.normal(0, 0.15)), _step(spec, rng, BEFORE, moved[:2]) @ behind
 
 
 @dataclass(frozen=True)
