@@ -126,7 +126,8 @@ def _demo(sub: argparse.ArgumentParser) -> None:
 
 
 def _world(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("family", metavar="FAMILY", help="kind of world: room, street, flying, chairs")
+    sub.add_argument("family", metavar="FAMILY",
+                     help="kind of world: room, objects, tabletop, faces, street, flying, chairs")
     _out(sub, "folder to write (required)", required=True)
     sub.add_argument("--layout", choices=("plain", "kitti", "tartanair"), default="plain",
                      help="of the files; kitti and tartanair are in stereo (default: plain)")
