@@ -34,8 +34,8 @@ class SliceNet(nn.Module):
             counts = [scaled(c, width) for c in stage]
             self.encoder.append(_stage([before, *counts]))
             ends.append(before := counts[-1])
-        for n, stage in zip((5, 4, 3, 2, 1), DECODER, strict=True):
-            counts = [scaled(c, width) if c > 1 else 1 for c in stage]
+        for n, block in zip((5, 4, 3, 2, 1), DECODER, strict=True):
+            counts = [scaled(c, width) if c > 1 else 1 for c in block]
             self.up.append(_drawn(nn.ConvTranspose2d(before, before, 4, 2, 1, bias=False)))
             self.decoder.append(_stage([before + (ends[n - 1] if n in skips else 0), *counts]))
             before = counts[-1]

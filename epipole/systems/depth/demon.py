@@ -94,7 +94,7 @@ class Demon(System):
         scene, refined = said["iterative_motion"], said["refinement"]
         maps = (refined, scene.normals, said["iterative_flow"][1])
         rho, normals, flow = (with_intrinsics(x, camera(x), K, *size)[0] for x in maps)
-        here = pixel_grid(*size, K).expand(len(K), 2, *size)
+        here = pixel_grid(size[0], size[1], K).expand(len(K), 2, *size)
         there = project(normalise(K, here), camera(refined))[0] + flow[:, :2] * extent(refined)
         there = project(normalise(camera(refined), there), views.K.roll(-1, 1).flatten(0, 1))[0]
         depth, path = in_one_unit(self.depth(rho).unflatten(0, shape), scene.motion().unflatten(0, shape), views.K)
@@ -180,7 +180,8 @@ class Demon(System):
             return self.motion_terms(said, truths[4])
         if isinstance(said, Tensor):
             return {f"refined_{term}": value for term, value in self.depth_terms(said, truths[1]).items()}
-        return self.flow_terms(*said, truths[32], truths[4])
+        coarse, fine = said
+        return self.flow_terms(coarse, fine, truths[32], truths[4])
 
     def flow_terms(
         self, coarse: Float[Tensor, "b 4 _ _"], fine: Float[Tensor, "b 4 h w"], at_32: Truth, at_4: Truth
