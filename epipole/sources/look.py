@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from ..types.errors import InputError
 from .findings import Look
 from .footage import Footage
 from .two_view import (
@@ -25,6 +26,11 @@ from .two_view import (
 
 LOOK_PIXELS = 320 * 240
 """Frames are shrunk to about this many pixels for the look."""
+
+SMALLEST_SIDE = 40
+"""Frames with fewer pixels than this along a side are refused, and none is shrunk below it: dense flow that ends at a
+quarter of the resolution needs 32 for one row of its patches of 8 pixels, and below 37 no size of the network, whose
+sides are multiples of 32, comes near half of the pixels."""
 
 BLANK_CONTRAST = 4.0
 """A frame whose gray levels (0 to 255) have a smaller standard deviation is black or blank."""
@@ -62,9 +68,13 @@ def look(footage: Footage, progress: Callable[[int], None] | None = None, step: 
     of frames done. The result is the same on every run and for any number of threads.
 
     Raises:
-        InputError: a frame that cannot be read.
+        InputError: a frame that cannot be read, or frames too small to follow what moves in them.
     """
-    scale = min(1.0, (LOOK_PIXELS / (footage.width * footage.height)) ** 0.5)
+    side = min(footage.width, footage.height)
+    if side < SMALLEST_SIDE:
+        raise InputError(f"{footage.name} has frames of {footage.width}x{footage.height} pixels, which is too small to "
+                         f"follow what moves; give footage with at least {SMALLEST_SIDE} pixels along each side.")
+    scale = min(1.0, max((LOOK_PIXELS / (footage.width * footage.height)) ** 0.5, SMALLEST_SIDE / side))
     width, height = max(1, round(footage.width * scale)), max(1, round(footage.height * scale))
     watcher, times = _Watcher(step, photos=footage.fps is None), list[float]()
     with one_thread():
