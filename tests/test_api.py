@@ -92,6 +92,16 @@ def test_a_budget_that_is_none_is_refused(learned, tmp_path, minutes):
     assert learned == []
 
 
+@pytest.mark.parametrize("seed", [-1, 2**70])
+def test_a_seed_that_no_generator_takes_is_refused(learned, tmp_path, seed):
+    for action in (lambda: epipole.learn("clip.mp4", tmp_path, seed=seed), lambda: epipole.demo(tmp_path, seed),
+                   lambda: epipole.render(tmp_path, seed=seed),
+                   lambda: epipole.train("sfmlearner", "room", tmp_path, seed=seed)):
+        with pytest.raises(InputError, match="seed"):
+            action()
+    assert learned == []
+
+
 def test_runs_are_named_after_their_clip(tmp_path, monkeypatch):
     (tmp_path / "a.frames").mkdir()
     monkeypatch.chdir(tmp_path / "a.frames")

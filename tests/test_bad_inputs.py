@@ -10,7 +10,9 @@ import pytest
 
 from epipole.cli import main
 from epipole.formats import kitti
-from epipole.sources.look import look
+from epipole.recipes.learn_video.flow import dense_flow
+from epipole.recipes.learn_video.solve import network_size
+from epipole.sources.look import SMALLEST_SIDE, look
 from epipole.sources.video import open_footage
 from epipole.sources.worlds import Sensor, Spec, write_world
 from epipole.types.errors import EpipoleError, FootageError, InputError
@@ -97,6 +99,25 @@ def test_frames_too_small_to_see_anything(tmp_path: Path, width: int, height: in
     assert f"{width}x{height}" in refused(lambda: open_footage(write_video(tmp_path / "a.mp4", images)))
     png(tmp_path / "a.png", height, width)
     refused(lambda: open_footage(tmp_path))
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 16), (36, 36), (39, 200)])
+def test_frames_too_small_to_follow_what_moves(tmp_path: Path, width: int, height: int) -> None:
+    for number in range(3):
+        png(tmp_path / f"{number}.png", height, width)
+    assert f"{width}x{height}" in refused(lambda: look(open_footage(tmp_path)))
+
+
+@pytest.mark.parametrize("long", [40, 41, 90, 91, 640, 3001])
+def test_the_smallest_frames_are_looked_at_and_have_a_size_for_the_network(tmp_path: Path, long: int) -> None:
+    for width, height in {(long, SMALLEST_SIDE), (SMALLEST_SIDE, long)}:
+        for number in range(2):
+            file = png(tmp_path / f"{number}.png", height, width)
+            file.write_bytes(cv2.imencode(".png", np.roll(cv2.imread(str(file)), number, 1))[1].tobytes())
+        assert len(look(open_footage(tmp_path)).times) == 2
+        w, h = network_size(width, height)
+        assert w % 32 == h % 32 == 0
+        assert np.isfinite(dense_flow(*np.zeros((2, 2 * h, 2 * w), np.uint8))).all()
 
 
 def test_a_row_of_pixels_as_image(tmp_path: Path) -> None:

@@ -128,7 +128,9 @@ def test_what_the_user_can_mend_is_one_sentence(run, truth, tmp_path, monkeypatc
     ["learn"], ["learn", "a.mp4", "--minutes", "0"], ["learn", "a.mp4", "--minutes", "ten"],
     ["learn", "a.mp4", "--intrinsics", "1,2,3"], ["judge", "run"], ["train", "vid2depth"], ["fly"],
     ["world", "room"], ["world", "room", "-o", "w", "--frames", "0"], ["bench", "chess"],
-    ["bench", "depth", "--steps", "5", "--minutes", "1"]])
+    ["bench", "depth", "--steps", "5", "--minutes", "1"], ["learn", "a.mp4", "--seed", str(2**70)],
+    ["learn", "a.mp4", "--seed", "-1"], ["train", "vid2depth", "--data", "a", "--seed", str(2**64)],
+    ["world", "room", "-o", "w", "--seed", "-1"]])
 def test_a_command_that_makes_no_sense_ends_with_2(command, capsys):
     with pytest.raises(SystemExit) as end:
         main(command)
@@ -224,6 +226,35 @@ def test_show_writes_the_report_if_need_be_and_opens_it(run, monkeypatch, capsys
     assert opened == [(run / "report.html").as_uri()]
     monkeypatch.setattr(webbrowser, "open", lambda url: False)
     assert main(["show", str(run)]) == 2
+
+
+def test_show_writes_a_stale_report_anew(run, capsys):
+    report = run / "report.html"
+    report.write_text("of another run")
+    os.utime(report, ns=(0, (run / "run.yaml").stat().st_mtime_ns - 1))
+    assert main(["show", str(run), "--no-browser"]) == 0
+    assert report.stat().st_size > 1000
+
+
+def test_training_on_other_data_in_the_same_folder_is_refused(truth, tmp_path, capsys):
+    def command(data: Path, *more: str) -> list[str]:
+        return ["train", "sfmlearner", "--data", str(data), "--steps", "1", "--width", "32", "-o", str(tmp_path / "m"),
+                "--device", "cpu", *more]
+
+    other = write_truth(tmp_path / "other")
+    (other / "intrinsics.txt").write_text((other / "intrinsics.txt").read_text() + "\n")
+    assert main(command(truth)) == 0
+    model = (tmp_path / "m" / "model.safetensors").read_bytes()
+    for again, differs in ((command(other), "data_sha256"), (command(truth, "--gap", "2", "--frames", "2"), "gap")):
+        assert main(again) == 2
+        (line,) = capsys.readouterr().err.splitlines()[-1:]
+        assert differs in line
+    assert (tmp_path / "m" / "model.safetensors").read_bytes() == model
+
+
+def test_train_says_that_data_is_not_there(capsys):
+    assert main(["train", "sfmlearner", "--data", "none"]) == 2
+    assert "there is no data 'none'" in capsys.readouterr().err
 
 
 def test_train_leaves_a_model(truth, tmp_path, capsys):

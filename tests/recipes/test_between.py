@@ -1,10 +1,13 @@
 """Frames between key frames: chosen where little is seen, and placed where they were."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from epipole.geometry.anchors import Scene
+from epipole.recipes.learn_video import between
 from epipole.recipes.learn_video.between import Between, frames_between, placed
 from epipole.recipes.learn_video.correspond import FlowStore
 from epipole.recipes.learn_video.solve import Solution, edges_of
@@ -63,6 +66,36 @@ def test_frames_between_are_placed_where_they_were(exact, halves):
     ratio = (result.scene.inverse_depth / exact.solution.scene.inverse_depth[:n])[known]
     assert (ratio.log().abs() < 0.1).float().mean() > 0.95
     assert result.lost == [8]
+
+
+def test_depths_that_begin_wrong_are_put_right_by_all_flow(exact, halves, tmp_path):
+    """On the left, key frames are seen by each other alone, and only the last adjustment knows of that."""
+    path, (chain, near), index, at = halves
+    flows = [(np.asarray(near.flow[row], np.float32), near.valid(row).copy()) for row in range(len(near))]
+    for _, valid in flows:
+        valid[..., : valid.shape[-1] // 2] = False
+    right = store_of(tmp_path / "right", [(int(a), int(b)) for a, b in near.pairs], flows)
+    wrong = path.scene.inverse_depth * 1.1
+    result = placed(path._replace(scene=path.scene._replace(inverse_depth=wrong)), [chain, right], index, at)
+    seen, pixels = edges_of([chain])
+    weight = torch.zeros_like(wrong).index_add_(0, torch.from_numpy(np.searchsorted(index, seen.source)), seen.weight)
+    left = (weight >= 2) & (pixels[:, 0] < near.valid(0).shape[-1] // 2)
+    off = (result.scene.inverse_depth[index] / path.scene.inverse_depth).log().abs()[left]
+    assert left.sum() > 100
+    assert (off < 0.05).float().mean() > 0.9
+
+
+def test_frames_between_begin_at_the_depth_that_their_flow_shows(halves, monkeypatch):
+    path, stores, index, at = halves
+    begun = []
+    monkeypatch.setattr(between, "adjust_some",
+                        lambda scene, *_, **__: begun.append(scene) or SimpleNamespace(scene=scene))
+    placed(path, stores, index, at)
+    b = at[0][1]
+    q = begun[0].inverse_depth[b]
+    typical = path.scene.inverse_depth.median()
+    assert (q != typical).float().mean() > 0.3
+    assert (q != 1).all()
 
 
 def test_half_way_alone_would_not_do(exact, halves):

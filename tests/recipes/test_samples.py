@@ -1,12 +1,15 @@
 """Samples from what is named on the command line."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from epipole.cli import main
-from epipole.recipes.samples import Shape, flow_pairs, parse_data, samples, sequences, stereo_pairs
+from epipole.recipes.samples import Shape, described, flow_pairs, parse_data, samples, sequences, stereo_pairs
 from epipole.sources.worlds import FIELDS, Spec, World
 from epipole.types.errors import InputError
 from epipole.types.views import Views
@@ -38,6 +41,35 @@ def test_a_place_may_have_any_name(tmp_path, monkeypatch):
 def test_data_that_are_not_there_are_refused(text):
     with pytest.raises(InputError):
         parse_data(text)
+
+
+def test_the_same_samples_have_one_description_wherever_they_lie(tmp_path):
+    first, copy = write_truth(tmp_path / "a"), tmp_path / "b"
+    shutil.copytree(first, copy)
+    (copy / "notes").write_text("nothing that a sample shows")
+    one, other = (described(parse_data(str(folder)), TINY) for folder in (first, copy))
+    assert one | {"data": str(copy)} == other
+    assert one["data"] == str(first)
+
+
+@pytest.mark.parametrize("file", ["color/000003.png", "depth/000003.png", "intrinsics.txt", "poses.txt"])
+def test_other_contents_have_another_description(tmp_path, file):
+    folder = write_truth(tmp_path / "a")
+    before = described(parse_data(str(folder)), TINY)
+    (folder / file).write_bytes((folder / file).read_bytes() + b"1")
+    assert described(parse_data(str(folder)), TINY) != before
+
+
+def test_every_argument_is_in_the_description(tmp_path):
+    folder = write_truth(tmp_path / "a")
+    texts = [str(folder), f"{folder}@0-3", "room:1", "room:2", "room:1-2", "street:1", "room:1@0-1"]
+    shapes = [replace(TINY, **{name: 48}) for name in ("frames", "gap", "width")]
+    all_ = [described(parse_data(text), TINY) for text in texts]
+    all_ += [described(parse_data(str(folder)), shape) for shape in shapes]
+    all_ += [described(parse_data("room:1"), replace(TINY, world_frames=4)),
+             described(parse_data(str(folder)), TINY, np.diag([50.0, 50, 1]))]
+    bare = [{k: v for k, v in each.items() if k != "data"} for each in all_]
+    assert all(a != b for i, a in enumerate(bare) for b in bare[:i])
 
 
 def test_a_world_gives_clips_pairs_and_flow_and_keeps_them(tmp_path):

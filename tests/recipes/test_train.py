@@ -122,6 +122,21 @@ def test_refuses_in_words(tmp_path):
     assert not (tmp_path / "b").exists()
 
 
+def test_other_data_is_another_training(tmp_path):
+    def learn(**data: object) -> None:
+        train(NAME, Clips(), train=replace(SHORT, steps=1), out=tmp_path, batch_size=2,
+              data={"data": "a", "data_sha256": "1", "width": 48} | data)
+
+    learn()
+    learn(data="the same in another place")
+    assert yaml.safe_load((tmp_path / "run.yaml").read_text())["arguments"]["data_sha256"] == "1"
+    for name, other in (("data_sha256", "2"), ("width", 32)):
+        with pytest.raises(InputError, match=f"another training \\({name}\\)"):
+            learn(**{name: other})
+    with pytest.raises(InputError, match="data_sha256, width"):
+        train(NAME, Clips(), train=replace(SHORT, steps=1), out=tmp_path, batch_size=2)
+
+
 def test_foreign_model_files_are_refused(tmp_path):
     config = presets(NAME)["small"]
     save_model(tmp_path / "good", NAME, config, load(NAME)(config))

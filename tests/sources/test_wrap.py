@@ -164,6 +164,11 @@ def test_intrinsics_that_are_given_stand_in_for_the_folders(folder, fields):
         open_views(folder, WIDTH, fields, K=3 * K)
 
 
+def test_what_is_not_there_is_said_to_be_missing(tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        open_views(tmp_path / "none", 80, {"image", "K"})
+
+
 def test_intrinsics_that_nobody_knows_are_asked_for(video):
     with pytest.raises(InputError):
         open_views(video, 80, {"image", "K"})
