@@ -3,7 +3,7 @@ the key frames around; and of the frames between, by the network alone and joine
 
     python benchmarks/joined.py RUN TRUTH [--every 5]
 
-RUN is a finished run that was interrupted nowhere after its work folder was made; TRUTH a plain folder.
+RUN is a finished run with its work folder, TRUTH a plain folder.
 """
 
 import argparse

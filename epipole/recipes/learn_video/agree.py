@@ -81,8 +81,8 @@ class JoinedDepth:
         """The key frames before and after a frame in its shot, but for itself."""
         frames = self.keys.key_frames
         shot, shots = (np.searchsorted(self.cuts, n, side="right") for n in (number, frames))
-        near = [k for k in np.flatnonzero(shots == shot).tolist() if k not in self.lost]
-        return [k for k in near if frames[k] < number][-AROUND:] + [k for k in near if frames[k] > number][:AROUND]
+        near = np.setdiff1d(np.flatnonzero(shots == shot), list(self.lost))
+        return [*near[frames[near] < number][-AROUND:].tolist(), *near[frames[near] > number][:AROUND].tolist()]
 
     def _agreed(self, own: Predicted, near: list[int], T_world_camera: Float64[np.ndarray, "4 4"]) -> Predicted:
         if not near:
