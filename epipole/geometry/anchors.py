@@ -33,11 +33,6 @@ class Edges(NamedTuple):
         """The edges at these indices, or where this mask holds."""
         return Edges(*(field[keep] for field in self))
 
-    @staticmethod
-    def join(parts: list["Edges"]) -> "Edges":
-        """One after the other; they must have the same anchors."""
-        return Edges(*(torch.cat(column) for column in zip(*parts, strict=True)))
-
 
 def rays(pixels: Float[Tensor, "*b 2"], K: Float[Tensor, "3 3"]) -> Float[Tensor, "*b 3"]:
     """K^-1 [u, v, 1], without skew."""

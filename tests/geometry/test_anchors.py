@@ -102,7 +102,7 @@ def test_cost_of_many_edges_is_that_of_few():
     """More edges than are computed at a time."""
     scene, edges, pixels = planted()
     edges = noisy(edges, 1.0)
-    many = Edges.join([edges] * 50)
+    many = Edges(*(torch.cat([field] * 50) for field in edges))
     assert len(many.source) == 600
     assert robust_cost(scene, many, pixels, 0.5) == pytest.approx(robust_cost(scene, edges, pixels, 0.5))
 
@@ -117,8 +117,8 @@ def test_what_was_not_seen_costs_nothing():
 def test_subsets_join_to_the_whole():
     _, edges, _ = planted()
     parts = [edges.subset(edges.source == i) for i in range(4)]
-    for whole, joined in zip(edges, Edges.join(parts), strict=True):
-        assert torch.equal(whole, joined)  # planted edges are sorted by source
+    for whole, *fields in zip(edges, *parts, strict=True):
+        assert torch.equal(whole, torch.cat(fields))  # planted edges are sorted by source
 
 
 @pytest.mark.parametrize("targets", [[1], [1, 2, 3]])

@@ -147,7 +147,22 @@ def test_a_frame_between_is_corrected_by_the_key_frames_around(exact, tmp_path):
     said = Predicted(1.2 * truth, np.full((64, 96), 2 * np.log(0.2), np.float32))
     found = joined.of_frame(9, said, se3_inverse(scene.T_camera_world[9]).double().numpy())
     assert np.median(np.abs(np.log(found.depth / truth))) < 0.015
-    assert (found.log_variance <= prior(said).log_variance + 1e-5).all()
+    assert (found.log_variance <= prior(said).log_variance + 2 * np.log(joined.doubt) + 1e-5).all()
+
+
+def test_what_is_claimed_is_what_strangers_find(exact, tmp_path):
+    """A network whose depth of every key frame is 10 % off its own way, and which claims 1 %: no flow corrects it, and
+    the key frames around err too."""
+    errors = 0.1 * torch.randn(len(exact.keys), generator=torch.Generator().manual_seed(3)).exp().numpy()
+    claimed = np.full((64, 96), 2 * np.log(0.01), np.float32)
+    every = look(exact, list(range(len(exact.keys))))
+    joined = JoinedDepth.build(tmp_path / "off", exact.keys, exact.solution, every, [],
+                               lambda k: Predicted(exact.depth[k].numpy() * np.exp(np.float32(errors[k])), claimed))
+    right = JoinedDepth.build(tmp_path / "right", exact.keys, exact.solution, every, [],
+                              lambda k: Predicted(exact.depth[k].numpy(), claimed))
+    assert joined.doubt > 2 * right.doubt
+    np.testing.assert_allclose(joined(5).log_variance - joined._of_key_frame(5).log_variance,
+                               2 * np.log(joined.doubt), rtol=1e-4)
 
 
 def test_around_is_what_is_near_in_the_same_shot(exact, kept):

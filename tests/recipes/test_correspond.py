@@ -6,7 +6,7 @@ import torch
 
 from epipole.recipes.learn_video import flow
 from epipole.recipes.learn_video.cache import RowWriter
-from epipole.recipes.learn_video.correspond import FlowStore, KeyImages, chain_pairs, in_order
+from epipole.recipes.learn_video.correspond import FlowStore, KeyImages, chain_pairs, in_order, samples
 from epipole.recipes.learn_video.flow import both_ways, consistent, dense_flow, followed
 from epipole.recipes.learn_video.matches import homography_flow, homography_guesses
 from epipole.sources.look import one_thread
@@ -238,7 +238,7 @@ def test_a_full_disk_is_an_input_error(images, tmp_path, monkeypatch):
 
 def test_samples_equal_a_loop(images, tmp_path):
     store = FlowStore.build(tmp_path / "flow", images, PAIRS)
-    source, target, pixels, observed, weight = store.samples(stride=5, border=0.1)
+    source, target, pixels, observed, weight = samples([store], stride=5, border=0.1)
     assert source.tolist() == [0, 1, 0, 2, 1, 2, 1, 3]
     assert target.tolist() == [1, 0, 2, 0, 2, 1, 3, 1]
     anchors = [(u, v) for v in range(2, 48, 5) for u in range(2, 64, 5)]
@@ -257,11 +257,19 @@ def test_samples_equal_a_loop(images, tmp_path):
     assert 0.3 < weight.mean() < 0.9
 
 
+def test_samples_of_two_stores_stand_one_after_the_other(images, tmp_path):
+    stores = [FlowStore.build(tmp_path / str(i), images, pairs) for i, pairs in enumerate((PAIRS[:1], PAIRS[1:]))]
+    both, first, second = samples(stores, 5), samples(stores[:1], 5), samples(stores[1:], 5)
+    for i in (0, 1, 3, 4):
+        assert torch.equal(both[i], torch.cat([first[i], second[i]]))
+    assert len(both.source) == 2 * sum(map(len, stores)) > len(first.source)
+
+
 def test_no_pairs_at_all(images, tmp_path):
     store = FlowStore.build(tmp_path / "flow", images, [])
-    samples = store.samples(4)
+    found = samples([store], 4)
     assert len(store) == 0
-    assert samples.observed.shape == (0, 12 * 16, 2)
+    assert found.observed.shape == (0, 12 * 16, 2)
 
 
 def test_flow_between_phone_photos_obeys_their_epipolar_geometry(shared_data, tmp_path):
@@ -270,13 +278,13 @@ def test_flow_between_phone_photos_obeys_their_epipolar_geometry(shared_data, tm
     pairs = [(0, 1), (1, 2), (0, 2), (3, 4)]
     store = FlowStore.build(tmp_path / "flow", images, pairs, homography_guesses(images.gray))
     truth = FoxTruth(shared_data / "fox")
-    samples = store.samples(4)
+    found = samples([store], 4)
     errors = []
-    for source, target, observed, weight in zip(*samples[:2], *samples[3:], strict=True):
+    for source, target, observed, weight in zip(*found[:2], *found[3:], strict=True):
         sure = weight > 0
-        ends = samples.pixels[sure].numpy(), observed[sure].numpy()
+        ends = found.pixels[sure].numpy(), observed[sure].numpy()
         errors.append(np.median(truth.epipolar_error(numbers[source], numbers[target], *ends, size)))
     assert len(store) == len(pairs)
-    assert samples.weight.mean() > 0.3
+    assert found.weight.mean() > 0.3
     assert max(errors) < 0.15
     assert np.median(errors) < 0.08

@@ -50,7 +50,7 @@ def test_the_focal_length_follows_from_exact_flow(exact):
     true = float(exact.world.K[0, 0])
     assert float(found.scene.K[0, 0]) == pytest.approx(true, rel=0.03)
     assert error(found, exact.solution) < 1
-    again = refine(found, [exact.store], free_focal=True)
+    again = refine(found, edges_of([exact.store])[0], free_focal=True)
     assert float(again.scene.K[0, 0]) == pytest.approx(true, rel=0.03)
     assert again.cost <= found.cost + 1e-3
     assert again.focal_spread < UNSEEN
@@ -61,10 +61,11 @@ def test_refining_with_learned_depth_keeps_its_unit(exact):
     T = exact.solution.scene.T_camera_world.clone()
     T[:, :3, 3] *= 2
     start = exact.solution._replace(scene=Scene(T, doubled, exact.solution.scene.K))
-    kept = refine(start, [exact.store], False, prior=doubled, prior_weight=1.0)
+    edges, _ = edges_of([exact.store])
+    kept = refine(start, edges, False, prior=doubled, prior_weight=1.0)
     assert float(kept.scene.inverse_depth.median()) == pytest.approx(float(doubled.median()), rel=0.02)
     assert error(kept, exact.solution) < 0.1
-    assert float(refine(start, [exact.store], False).scene.inverse_depth.median()) == pytest.approx(1, rel=1e-5)
+    assert float(refine(start, edges, False).scene.inverse_depth.median()) == pytest.approx(1, rel=1e-5)
 
 
 def test_a_unit_scene_reprojects_as_before(exact):

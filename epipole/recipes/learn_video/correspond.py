@@ -7,7 +7,7 @@ area of 2 x 2 flow pixels, u_full = 2 u + 0.5, so its flow is half their mean, a
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import groupby, zip_longest
+from itertools import chain, groupby, zip_longest
 from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -171,28 +171,31 @@ class FlowStore:
                         progress(done, len(pairs))
         return FlowStore(Path(folder))
 
-    def samples(self, stride: int, border: float = 0.08) -> Samples:
-        """Anchors every `stride` pixels in all pairs, edge 2p leading from a to b and 2p + 1 from b to a.
-
-        The weight is 1 where the flow is valid and both ends keep `border` (a share of the side) off the image's
-        edge, else 0.
-        """
-        w, h = self.size
-        v, u = np.mgrid[stride // 2 : h : stride, stride // 2 : w : stride].reshape(2, -1)
-        pixels = np.stack([u, v], -1).astype(np.float32)
-        observed = np.empty((len(self), 2, len(pixels), 2), np.float32)
-        weight = np.empty((len(self), 2, len(pixels)), np.float32)
-        low = border * np.array([w, h], np.float32)
-        high = np.array([w, h], np.float32) - 1 - low
+    def seen_at(self, pixels: Float[np.ndarray, "m 2"], border: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Of every pair where these (whole) pixels are seen [2, m, 2], and the weight of that [2, m]: 1 where the flow
+        is valid and both ends keep `border` (a share of the side) off the image's edge, else 0."""
+        side, (u, v) = np.array(self.size, np.float32), pixels.astype(np.int64).T
+        low, high = border * side, side - 1 - border * side
         near = ((pixels >= low) & (pixels <= high)).all(-1)
         for p in range(len(self)):
-            observed[p] = pixels + self.flow[p][:, v, u]
-            seen = ((observed[p] >= low) & (observed[p] <= high)).all(-1)
-            weight[p] = self.valid(p)[:, v, u] & seen & near
-        a, b = torch.from_numpy(self.pairs).T
-        source, target = torch.stack([a, b], 1).flatten(), torch.stack([b, a], 1).flatten()
-        return Samples(source, target, torch.from_numpy(pixels),
-                       torch.from_numpy(observed).flatten(0, 1), torch.from_numpy(weight).flatten(0, 1))  # fmt: skip
+            observed = pixels + self.flow[p][:, v, u]
+            inside = ((observed >= low) & (observed <= high)).all(-1)
+            yield observed, self.valid(p)[:, v, u] & inside & near
+
+
+def samples(stores: Sequence[FlowStore], stride: int, border: float = 0.08) -> Samples:
+    """Anchors every `stride` pixels in all pairs of stores of one size, one after the other: edge 2p leads from a to b
+    and 2p + 1 from b to a, weighted as `FlowStore.seen_at` says."""
+    (w, h), pairs = stores[0].size, np.concatenate([store.pairs for store in stores])
+    v, u = np.mgrid[stride // 2 : h : stride, stride // 2 : w : stride].reshape(2, -1)
+    pixels = np.stack([u, v], -1).astype(np.float32)
+    observed = np.empty((len(pairs), 2, len(pixels), 2), np.float32)
+    weight = np.empty((len(pairs), 2, len(pixels)), np.float32)
+    for p, found in enumerate(chain.from_iterable(store.seen_at(pixels, border) for store in stores)):
+        observed[p], weight[p] = found
+    source, target = torch.from_numpy(pairs).flatten(), torch.from_numpy(pairs).flip(1).flatten()
+    return Samples(source, target, torch.from_numpy(pixels),
+                   torch.from_numpy(observed).flatten(0, 1), torch.from_numpy(weight).flatten(0, 1))  # fmt: skip
 
 
 def flow_leaving(stores: Iterable[FlowStore]) -> defaultdict[int, list[tuple[FlowStore, int, int]]]:

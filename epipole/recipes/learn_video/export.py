@@ -62,6 +62,7 @@ def write_outputs(
     keys, typical = joined.keys, typical_depth(joined, len(joined.keys))
     factor = 1.0 if result.metric else 1 / typical
     about = describe(footage, look, keys, result, typical * factor, factor)
+    about["depth"]["doubt"] = joined.doubt
     write_description(out, about)
     depth = depth_of_frames(footage, joined, Predictor(result.system, device, bf16), result.T_world_camera, factor)
     write_frames(out, footage, len(look.times), depth, about["depth"]["png_scale"], progress)

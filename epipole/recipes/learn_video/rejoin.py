@@ -43,8 +43,8 @@ def rejoin(solution: Solution, stores: list[FlowStore], depth_of: KeyDepth, free
     scale = smoothed(scale_per_frame(learned, solution, seen))
     if drift(scale) < WORTH:  # a network's scale errs a little too
         return solution
-    alone = refine(solution, stores, free_focal)
-    joined = refine(put_together(alone, stores, scale), stores, free_focal, learned, PRIOR_WEIGHT)
+    alone = refine(solution, edges, free_focal)
+    joined = refine(put_together(alone, stores, scale), edges, free_focal, learned, PRIOR_WEIGHT)
     before, after = (robust_cost(s.scene, edges, pixels, SIGMA) for s in (alone, joined))
     return joined if after < (1 + WORSE) * before else alone
 

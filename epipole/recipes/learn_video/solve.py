@@ -19,7 +19,7 @@ from ...geometry.anchors import Edges, Scene
 from ...geometry.bundle import Solved, bundle_adjust
 from ...geometry.camera import intrinsics, resize_intrinsics
 from ...pipelines.odometry import reconstruct, two_view
-from .correspond import FlowStore
+from .correspond import FlowStore, samples
 
 MOST_FRAMES, OVERLAP = 400, 100  # key frames that are adjusted together, and how many the next ones share with them
 STRIDE = 8                 # px between anchors
@@ -65,8 +65,8 @@ def guessed_intrinsics(width: int, height: int, share: float) -> Tensor:
 
 def edges_of(stores: list[FlowStore], stride: int = STRIDE) -> tuple[Edges, Float[Tensor, "m 2"]]:
     """All edges of these stores, and the anchors' pixels."""
-    samples = [store.samples(stride, BORDER) for store in stores]
-    return Edges.join([Edges(s.source, s.target, s.observed, s.weight) for s in samples]), samples[0].pixels
+    found = samples(stores, stride, BORDER)
+    return Edges(found.source, found.target, found.observed, found.weight), found.pixels
 
 
 def starts(edges: Edges, pixels: Tensor, K: Tensor, seed: int) -> list:
@@ -90,13 +90,14 @@ def guess_focal(edges: Edges, pixels: Tensor, footage: tuple[int, int], size: tu
 
 
 def adjust_some(scene: Scene, edges: Edges, pixels: Tensor, frames: Tensor, **how: object) -> Solved:
-    """Bundle adjustment of these frames alone."""
+    """Bundle adjustment of these frames alone, in the scene's precision."""
     local = torch.full((len(scene.T_camera_world),), -1, dtype=torch.long)
     local[frames] = torch.arange(len(frames))
     some = edges.subset((local[edges.source] >= 0) & (local[edges.target] >= 0))
-    some = some._replace(source=local[some.source], target=local[some.target])
-    part = Scene(scene.T_camera_world[frames], scene.inverse_depth[frames], scene.K)
-    return bundle_adjust(part, some, pixels, sigma=SIGMA, **how)  # type: ignore[arg-type]
+    q = scene.inverse_depth[frames]
+    some = Edges(local[some.source], local[some.target], some.observed.to(q), some.weight.to(q))
+    part = Scene(scene.T_camera_world[frames], q, scene.K)
+    return bundle_adjust(part, some, pixels.to(q), sigma=SIGMA, **how)  # type: ignore[arg-type]
 
 
 def windows(n: int) -> Iterator[Tensor]:
@@ -120,11 +121,10 @@ def adjust_all(scene: Scene, edges: Edges, pixels: Tensor, free_focal: bool = Fa
     does not grow with the length. The first window then decides the focal length.
     """
     exact = Scene(*(field.double() for field in scene))
-    seen = edges._replace(observed=edges.observed.double(), weight=edges.weight.double())
     for frames in windows(len(scene.T_camera_world)):
         later = bool(frames[0])
         fixed = torch.arange(len(frames)) < (OVERLAP // 2 if later else 1)
-        solved = adjust_some(exact, seen, pixels.double(), frames, fixed=fixed, free_focal=free_focal and not later,
+        solved = adjust_some(exact, edges, pixels, frames, fixed=fixed, free_focal=free_focal and not later,
                              iterations=15, tolerance=1e-5, damping=1e-8, settle=1, prior_weight=prior_weight,
                              prior=None if prior is None else prior[frames].double())
         exact = put_back(exact, solved.scene, frames)
@@ -135,7 +135,7 @@ def focal_spread(scene: Scene, edges: Edges, pixels: Tensor) -> float:
     """Spread (percent) of the focal length over thirds of the footage, adjusted apart: what errors that all frames
     share hide from the curvature of the whole."""
     n = len(scene.T_camera_world)
-    parts = [p for p in torch.arange(n).chunk(3) if len(p) >= 4]
+    parts = [p[:MOST_FRAMES] for p in torch.arange(n).chunk(3) if len(p) >= 4]
     found = [float(adjust_some(scene, edges, pixels, p, free_focal=True).scene.K[0, 0]) for p in parts]
     return 100 * float(np.std(found) / np.mean(found)) if len(found) > 1 else 100.0
 
@@ -164,10 +164,10 @@ def solve(stores: list[FlowStore], n: int, K: Tensor | None, footage: tuple[int,
     return Solution(unit(solved.scene), pixels, track.lost, 0.0, solved.cost)
 
 
-def refine(before: Solution, stores: list[FlowStore], free_focal: bool, prior: Tensor | None = None,
+def refine(before: Solution, edges: Edges, free_focal: bool, prior: Tensor | None = None,
            prior_weight: float = 0.0) -> Solution:
     """All edges together; `prior` (n, m) inverse depths that the network has learned."""
-    edges, pixels = edges_of(stores)
+    pixels = before.pixels
     solved = adjust_all(before.scene, edges, pixels, free_focal=free_focal, prior=prior, prior_weight=prior_weight)
     spread = focal_spread(solved.scene, edges, pixels) if free_focal else 0.0
     scene = unit(solved.scene) if prior is None else solved.scene

@@ -25,7 +25,7 @@ from .correspond import FlowStore, KeyImages
 from .matches import homography_guesses, matched_pairs
 from .predict import KeyDepth, Predictor
 from .rejoin import rejoin
-from .solve import Solution, load_solution, refine, save_solution, solve
+from .solve import Solution, edges_of, load_solution, refine, save_solution, solve
 from .teach import PAIRS, Lessons
 
 GAPS = (1, 2, 3, 5)        # of chained pairs, in key frames
@@ -158,7 +158,7 @@ def solved(
 
 def refined(run: Run, first: Solution, stores: list[FlowStore], free_focal: bool) -> Solution:
     with run.phase("adjust"):
-        return refine(first, stores, free_focal)
+        return refine(first, edges_of(stores)[0], free_focal)
 
 
 def rejoined(

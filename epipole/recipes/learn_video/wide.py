@@ -23,7 +23,7 @@ def overlap(scene: Scene, pixels: Float[Tensor, "m 2"], size: tuple[int, int]) -
     some = torch.arange(3, len(pixels), 7)
     low, high = torch.quantile(scene.inverse_depth, torch.tensor([0.05, 0.95]).to(scene.inverse_depth), dim=1)
     thin = Scene(scene.T_camera_world, scene.inverse_depth[:, some].clamp(low[:, None], high[:, None]), scene.K)
-    share = np.zeros((n, n))
+    share = np.zeros((n, n), np.float32)
     for a in range(n):
         Y, _ = reproject(thin, pixels[some], torch.full((n,), a), torch.arange(n))
         z = Y[..., 2].clamp(min=NEAR)
@@ -31,7 +31,7 @@ def overlap(scene: Scene, pixels: Float[Tensor, "m 2"], size: tuple[int, int]) -
         v = Y[..., 1] / z * scene.K[1, 1] + scene.K[1, 2]
         seen = (Y[..., 2] > NEAR) & (u > 0) & (u < w - 1) & (v > 0) & (v < h - 1) & (z > 1 / ZOOM) & (z < ZOOM)
         share[a] = seen.float().mean(1).numpy()
-    return np.minimum(share, share.T)
+    return np.minimum(share, share.T, out=share)
 
 
 def wide_pairs(scene: Scene, pixels: Tensor, size: tuple[int, int], known: set[Pair], shots: list[int],
