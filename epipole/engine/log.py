@@ -59,7 +59,7 @@ def clock_face(seconds: float | None) -> str:
 
 
 class Progress:
-    """One line of progress: phase, how far, throughput, time left of the phase.
+    """One line of progress: phase, how far, throughput, time left of the phase, and of all phases if that is expected.
 
     On a terminal it is a bar that renews itself; elsewhere a line every `every` seconds.
 
@@ -74,6 +74,7 @@ class Progress:
         self.bar: Any = None
         self.pace = Pace(0, clock=clock)
         self.name, self.unit, self.told = "", "steps", clock()
+        self.ends: float | None = None
 
     def __enter__(self) -> Progress:
         if self.stream.isatty():
@@ -88,6 +89,10 @@ class Progress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self.bar is not None:
             self.bar.stop()
+
+    def expect(self, seconds: float) -> None:
+        """Say that all phases together end in so many seconds; forgotten when that time is past."""
+        self.ends = self.clock() + seconds
 
     def phase(self, name: str, total: int, unit: str = "steps", done: int = 0) -> None:
         """Begin a phase of `total` units, `done` of which were done by an earlier, interrupted run."""
@@ -110,7 +115,9 @@ class Progress:
         """How far, how fast, how long still."""
         p = self.pace
         rate = f"{p.rate:.0f}" if p.rate >= 100 else f"{p.rate:.3g}"
-        return f"{p.done}/{p.total} {self.unit}  {rate} {self.unit}/s  {clock_face(p.seconds_left)} left"
+        in_all = self.ends - self.clock() if self.ends is not None else 0.0
+        left = f"{clock_face(p.seconds_left)} left" + (f", about {clock_face(in_all)} in all" if in_all > 0 else "")
+        return f"{p.done}/{p.total} {self.unit}  {rate} {self.unit}/s  {left}"
 
 
 class Log:

@@ -68,6 +68,22 @@ def test_without_a_terminal_a_line_every_ten_seconds_and_at_the_end():
     assert lines[0] == "learn: 10/35 steps  1 steps/s  0:25 left"
 
 
+def test_the_end_of_all_phases_is_told_where_it_is_expected_and_until_it_is_past():
+    out, clock = io.StringIO(), Clock()
+    with Progress(out, every=10.0, clock=clock) as progress:
+        progress.expect(100.0)
+        progress.phase("look", 20)
+        for done in (1, 2):
+            clock.now += 10
+            progress.reach(done)
+        clock.now += 90
+        progress.reach(20)
+    lines = out.getvalue().splitlines()
+    assert lines[0].endswith("left, about 1:30 in all")
+    assert lines[1].endswith("left, about 1:20 in all")
+    assert lines[2].endswith("0:00 left")
+
+
 def test_on_a_terminal_a_bar_shows_phase_pace_and_time_left():
     class Terminal(io.StringIO):
         def isatty(self) -> bool:

@@ -55,7 +55,7 @@ def test_who_sees_nothing_of_the_other_knows_nothing():
     assert doubt([], K) == SHARED_BY_ALL
 
 
-@pytest.mark.parametrize("a, b", [(3, 9), (9, 3)])
+@pytest.mark.parametrize(("a", "b"), [(3, 9), (9, 3)])
 def test_exact_depth_raises_no_doubt_and_wrong_depth_does(exact, a, b):
     T, depth = exact.solution.scene.T_camera_world, exact.depth
 

@@ -81,6 +81,8 @@ def learn_video(
     torch.manual_seed(seed)
     with alone(out / "work"), Progress() if not quiet else nullcontext() as progress:
         run = Run(out, progress)
+        if progress and steps is None:
+            progress.expect(60.0 * minutes - run.seconds)
         seen = usable(run, footage, truth)
         keys = key_images(run, footage, seen.key_frames, network_size(footage.width, footage.height))
         stores, path = path_from_flow(run, footage, seen, keys, given, seed)

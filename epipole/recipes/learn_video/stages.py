@@ -205,10 +205,14 @@ def learn_stage(run: Run, name: str, system: ReprojectionDepth, lessons: Lessons
     going.unlink(missing_ok=True)
 
 
+def seconds_ahead(lessons: Lessons) -> float:
+    """What comes after learning."""
+    return AHEAD + PER_FRAME * (int(lessons.images.key_frames[-1]) + 1)
+
+
 def seconds_left(run: Run, lessons: Lessons, minutes: float) -> float:
     """What of the budget is left for learning, after what was used and what is still to be written."""
-    ahead = AHEAD + PER_FRAME * (int(lessons.images.key_frames[-1]) + 1)
-    return 60 * minutes - run.seconds - ahead
+    return 60 * minutes - run.seconds - seconds_ahead(lessons)
 
 
 def most_steps(lessons: Lessons) -> int:
@@ -222,7 +226,10 @@ def first_steps(
     """Steps of the first stage: a share of all that the machine's speed, measured here, leaves room for."""
     if steps is None:
         seconds = max(seconds_left(run, lessons, minutes), LEAST_LEARNING * 60 * minutes)
-        steps = min(plan(system, lessons, replace(how, seconds=seconds)).steps, most_steps(lessons))
+        planned = plan(system, lessons, replace(how, seconds=seconds)).steps
+        steps = min(planned, most_steps(lessons))
+        if run.progress:
+            run.progress.expect(seconds * steps / planned + seconds_ahead(lessons))
     return {"steps": max(1, round(FIRST_SHARE * steps))}
 
 
@@ -233,4 +240,6 @@ def second_steps(run: Run, lessons: Lessons, first: int, minutes: float, steps: 
         least = (1 - FIRST_SHARE) * LEAST_LEARNING * 60 * minutes
         steps = first + int(max(seconds_left(run, lessons, minutes), least) / max(pace, 1e-3))
         steps = min(steps, most_steps(lessons))
+        if run.progress:
+            run.progress.expect(pace * (steps - first) + seconds_ahead(lessons))
     return {"steps": max(1, steps - first)}
