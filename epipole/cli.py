@@ -147,6 +147,17 @@ def _bench(options: Namespace) -> None:
     print(page.read_text(encoding="utf-8") + f"\n{page}")
 
 
+def _saliency(options: Namespace) -> None:
+    from .recipes.saliency import regard
+    from .viewer.saliency import write_saliency
+
+    seen = regard(options.model, options.data, options.pair, options.at, options.width)
+    folder = options.model if options.model.is_dir() else options.model.parent
+    title = f"What {options.model} looks at in pair {options.pair} of {options.data}"
+    print(write_saliency(options.out or folder / "saliency.html", title, seen.image.numpy(), seen.saliency.numpy(),
+                         seen.x, seen.y, seen.disparity))
+
+
 def _list(options: Namespace) -> None:
     from .api import list_systems
 
@@ -169,5 +180,5 @@ def _world(options: Namespace) -> None:
 
 ACTIONS = {
     "learn": _learn, "inspect": _inspect, "judge": _judge, "show": _show, "train": _train, "bench": _bench,
-    "list": _list, "demo": _demo, "world": _world,
+    "saliency": _saliency, "list": _list, "demo": _demo, "world": _world,
 }

@@ -27,6 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     _show(command("show", "open the report of a run in the browser"))
     _train(command("train", "train a system of the table of contents"))
     _bench(command("bench", "train systems for equal budgets and judge them and baselines on the same data"))
+    _saliency(command("saliency", "show what a trained stereo network looks at"))
     command("list", "list the systems, their papers and presets")
     _demo(command("demo", "render a clip, learn it in three minutes, and judge it against its own truth"))
     _world(command("world", "render a procedural world with exact truth"))
@@ -79,7 +80,8 @@ def _train(sub: argparse.ArgumentParser) -> None:
                      "`room:0-7`, or `world`: a procedural room")
     sub.add_argument("--preset", default="small", help="size of the network (default: small)")
     sub.add_argument("--steps", type=count, default=1000, metavar="N", help="training steps (default: 1000)")
-    sub.add_argument("--frames", type=count, default=3, metavar="N", help="length of a clip (default: 3)")
+    sub.add_argument("--frames", type=count, metavar="N",
+                     help="length of a clip (default: 3) or of a focal stack (default: what the preset asks for)")
     sub.add_argument("--gap", type=count, default=1, metavar="N",
                      help="frames from one of a clip to the next (default: 1)")
     sub.add_argument("--width", type=count, default=256, metavar="PX", help="of the images (default: 256)")
@@ -92,8 +94,8 @@ def _train(sub: argparse.ArgumentParser) -> None:
 
 
 def _bench(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("field", metavar="FIELD", choices=("depth", "motion", "pose", "stereo", "flow"),
-                     help="depth, motion, pose, stereo or flow")
+    sub.add_argument("field", metavar="FIELD", choices=("depth", "focus", "motion", "pose", "stereo", "flow"),
+                     help="depth, focus, motion, pose, stereo or flow")
     sub.add_argument("systems", metavar="SYSTEM", nargs="*",
                      help="names that `epipole list` shows (default: all of the field that --train can teach)")
     sub.add_argument("--train", default="room:0-7", metavar="DATA",
@@ -106,7 +108,8 @@ def _bench(sub: argparse.ArgumentParser) -> None:
     budget.add_argument("--steps", type=count, default=1000, metavar="N", help="steps a training (default: 1000)")
     budget.add_argument("--minutes", type=positive, metavar="M", help="minutes a training, in place of steps")
     sub.add_argument("--seeds", type=count, default=3, metavar="N", help="trainings a system (default: 3)")
-    sub.add_argument("--frames", type=count, metavar="N", help="length of a clip (default: 3; pose 1, flow 2)")
+    sub.add_argument("--frames", type=count, metavar="N",
+                     help="length of a clip or focal stack (default: 3; focus 5, pose 1, flow 2)")
     sub.add_argument("--gap", type=count, default=1, metavar="N",
                      help="frames from one of a clip to the next (default: 1)")
     sub.add_argument("--width", type=count, default=128, metavar="PX", help="of training images (default: 128)")
@@ -118,6 +121,16 @@ def _bench(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--augment", action="store_true", help="as for train; flow and stereo")
     _out(sub, "folder of the results (default: runs/bench-<FIELD>)")
     sub.add_argument("--device", default="auto", help="cpu, cuda or auto (default: auto)")
+
+
+def _saliency(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("model", type=Path, metavar="MODEL", help="model.safetensors of a training, or its folder")
+    sub.add_argument("data", metavar="PAIRS", help="folder of rectified pairs (left/, right/), or scenes of a world")
+    sub.add_argument("--pair", type=natural, default=0, metavar="N", help="which of them (default: 0)")
+    sub.add_argument("--at", type=pixel, metavar="X,Y", help="of the left image as shown (default: its middle)")
+    sub.add_argument("--width", type=count, default=256, metavar="PX", help="of the images (default: 256)")
+    sub.add_argument("-o", "--out", type=Path, metavar="FILE",
+                     help="the page to write (default: saliency.html beside the model)")
 
 
 def _demo(sub: argparse.ArgumentParser) -> None:
@@ -188,6 +201,12 @@ def seed(text: str) -> int:
         return check_seed(int(text))
     except InputError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def pixel(text: str) -> tuple[int, int]:
+    """Two whole numbers, separated by a comma."""
+    x, y = (int(word) for word in text.split(","))
+    return x, y
 
 
 def words(text: str) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from tests.runs import FRAMES, write_run, write_truth
 from tests.sources.clips import walking, write_video
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("learn", "inspect", "judge", "show", "train", "bench", "list", "demo", "world")
+COMMANDS = ("learn", "inspect", "judge", "show", "train", "bench", "saliency", "list", "demo", "world")
 HEAVY = {"torch", "numpy", "cv2", "av", "scipy", "gtsam", "matplotlib", "plotly", "yaml", "rich"}
 
 
@@ -114,7 +114,8 @@ def test_the_protocol_is_chosen_by_options(run, truth, capsys):
     (["train", "none", "--data", "truth"], 2), (["train", "vid2depth", "--data", "run"], 2),
     (["train", "vid2depth", "--data", "truth", "--preset", "none"], 2), (["world", "none", "-o", "w"], 2),
     (["world", "room", "-o", "run/run.yaml", "--frames", "1"], 2),
-    (["world", "room", "-o", "run/run.yaml/w", "--frames", "1"], 2)])
+    (["world", "room", "-o", "run/run.yaml/w", "--frames", "1"], 2), (["saliency", "none", "room:0"], 2),
+    (["saliency", "run", "room:0"], 2)])
 def test_what_the_user_can_mend_is_one_sentence(run, truth, tmp_path, monkeypatch, capsys, command, code):
     monkeypatch.chdir(tmp_path)
     assert main(command) == code
@@ -130,7 +131,7 @@ def test_what_the_user_can_mend_is_one_sentence(run, truth, tmp_path, monkeypatc
     ["world", "room"], ["world", "room", "-o", "w", "--frames", "0"], ["bench", "chess"],
     ["bench", "depth", "--steps", "5", "--minutes", "1"], ["learn", "a.mp4", "--seed", str(2**70)],
     ["learn", "a.mp4", "--seed", "-1"], ["train", "vid2depth", "--data", "a", "--seed", str(2**64)],
-    ["world", "room", "-o", "w", "--seed", "-1"]])
+    ["world", "room", "-o", "w", "--seed", "-1"], ["saliency", "m", "room:0", "--at", "3"]])
 def test_a_command_that_makes_no_sense_ends_with_2(command, capsys):
     with pytest.raises(SystemExit) as end:
         main(command)

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
-from ..formats.atomic import replacing
 from . import sections
-from .markup import absent, section, text
+from .markup import absent, section
+from .page import write_page
 from .panels import cloud_panel, depth_panel, motion_panel
 from .preview import MOST, previews_of
 from .run_folder import RunFolder, evenly
 
 CLOUD_POINTS = 80_000
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title><link rel="icon" href="data:,"><style>{style}</style></head>
-<body><main>{body}</main><script>{script}</script></body></html>
-"""
 
 
 def write_report(run_folder: Path, frames: Iterable[tuple[int, np.ndarray]] | None = None) -> Path:
@@ -36,16 +30,7 @@ def write_report(run_folder: Path, frames: Iterable[tuple[int, np.ndarray]] | No
                     sections.reproduce(run)))
     body = sections.head(run) + body  # written last: by now it is known which files are damaged
     title = f"{run.part('footage').get('name') or run.folder.name} – epipole run"
-    page = PAGE.format(title=text(title), style=_asset("report.css"), body=body,
-                       script=_asset("player.js") + _asset("cloud.js"))
-    target = run.folder / "report.html"
-    with replacing(target) as part:
-        part.write_text(page, encoding="utf-8")
-    return target
-
-
-def _asset(name: str) -> str:
-    return (files(__package__) / name).read_text(encoding="utf-8")
+    return write_page(run.folder / "report.html", title, body, ("player.js", "cloud.js"))
 
 
 def _player(run: RunFolder, frames: Iterable[tuple[int, np.ndarray]] | None) -> str:

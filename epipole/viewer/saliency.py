@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from .markup import text
+from .markup import section, text
+from .page import write_page
 from .preview import encode_exact
 
 ARM = 4                          # px, half of the cross that marks the pixel
 MARK = (255, 40, 40)
 NAMES = ("Left image", "Right image")
+
+
+def write_saliency(
+    target: Path, title: str, image: Float[np.ndarray, "2 3 h w"], saliency: Float[np.ndarray, "2 h w"], x: int,
+    y: int, disparity: float,
+) -> Path:
+    """The panel as a page of its own, and where it stands. Raises InputError where it cannot be written."""
+    return write_page(target, title, section("saliency", text(title), saliency_panel(image, saliency, x, y, disparity)))
 
 
 def saliency_panel(

@@ -1,11 +1,18 @@
 """What a disparity depends on."""
 
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from epipole.recipes.saliency import saliency
+from epipole.cli import main
+from epipole.recipes.saliency import regard, saliency
+from epipole.recipes.train import load_model, save_model
+from epipole.sources.pairs import StereoFolder
+from epipole.systems.flow import flownet
 from epipole.systems.stereo.gcnet import PRESETS, GCNet
 from epipole.types.errors import InputError
 from epipole.types.predictions import Disparity
@@ -60,3 +67,51 @@ def test_a_pixel_outside_is_refused(x, y):
 def test_what_has_no_gradient_is_refused():
     with pytest.raises(InputError, match="gradient"):
         saliency(torch.no_grad()(looks_at_two), Views(image=torch.rand(1, 2, 3, 6, 10)), 5, 2)
+
+
+@pytest.fixture
+def model(tmp_path) -> Path:
+    torch.manual_seed(0)
+    config = replace(PRESETS["small"], channels=4, units=1)
+    save_model(tmp_path / "m" / "model.safetensors", "gcnet", config, GCNet(config))
+    return tmp_path / "m"
+
+
+@pytest.fixture
+def pairs(tmp_path) -> Path:
+    rng = np.random.default_rng(0)
+    for side in ("left", "right"):
+        for name in "ab":
+            folder = tmp_path / "pairs" / side
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 256, (32, 64, 3), np.uint8)).save(folder / f"{name}.png")
+    return tmp_path / "pairs"
+
+
+def test_a_trained_network_is_asked_about_a_pixel_of_one_of_many_pairs(model, pairs):
+    seen = regard(model, str(pairs), 1, (40, 16), 64)
+    views = Views.collate([StereoFolder(pairs)[1]]).keep(frozenset({"image"}))
+    network = load_model(model / "model.safetensors")
+    torch.testing.assert_close(seen.saliency, saliency(network, views, 40, 16)[0])
+    torch.testing.assert_close(seen.image, views.image[0])
+    assert seen.disparity == pytest.approx(network(views).disparity[0, 0, 16, 40].item())
+    middle = regard(model / "model.safetensors", str(pairs), width=64)
+    assert (middle.x, middle.y) == (32, 16)
+
+
+def test_what_predicts_no_disparity_and_pairs_that_are_not_there_are_refused(model, pairs, tmp_path):
+    config = replace(flownet.PRESETS["small"], width=0.02)
+    save_model(tmp_path / "f" / "model.safetensors", "flownets", config, flownet.FlowNetS(config))
+    with pytest.raises(InputError, match="no disparity"):
+        regard(tmp_path / "f", str(pairs))
+    with pytest.raises(InputError, match="pairs 0 to 1"):
+        regard(model, str(pairs), 2, width=64)
+    with pytest.raises(InputError, match="no rectified pairs"):
+        regard(model, str(model))
+
+
+def test_the_command_writes_a_page_beside_the_model(model, pairs, capsys):
+    assert main(["saliency", str(model), str(pairs), "--pair", "1", "--at", "40,16", "--width", "64"]) == 0
+    page = model / "saliency.html"
+    assert capsys.readouterr().out.split() == [str(page)]
+    assert page.read_text().count("data:image/webp;base64") == 2
