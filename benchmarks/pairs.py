@@ -34,7 +34,7 @@ def stereo(scene: Path, out: Path) -> None:
             disparity = arrays["arr_0"].astype(np.float64)
     else:
         images = [scene / "im2.png", scene / "im6.png"]
-        disparity = np.asarray(Image.open(scene / "disp2.png")).astype(np.float64)
+        disparity = np.asarray(Image.open(scene / "disp2.png").convert("L")).astype(np.float64)
         disparity /= SCALES.get(scene.name, USUAL_SCALE)
     copy(images, STEREO, scene.name, out)
     png16.write(make_folder(out / "disparity") / f"{scene.name}.png", disparity, DISPARITIES)
