@@ -11,14 +11,14 @@ from torch import Tensor
 
 from .meshes import Array, rigid
 from .scene import Road
-from .spline import spline
+from .spline import uncoupled
 
 GRAVITY = 9.81
 
 
 @dataclass(frozen=True)
 class Looping:
-    """Round and round a closed cumulative cubic B-spline on SE(3)."""
+    """Round and round closed cubic B-splines, one for the place and one for the rotation."""
 
     knots: Float64[Tensor, "k 4 4"]  # after the last one comes the first again
     interval: float  # s between two knots
@@ -28,7 +28,7 @@ class Looping:
         u = (time + self.phase) / self.interval
         first = int(np.floor(u))
         four = self.knots[[(first + j) % len(self.knots) for j in range(4)]]
-        return spline(four, torch.tensor([u - first], dtype=torch.float64))[0].numpy()
+        return uncoupled(four, torch.tensor([u - first], dtype=torch.float64))[0].numpy()
 
 
 @dataclass(frozen=True)

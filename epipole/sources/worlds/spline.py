@@ -39,6 +39,20 @@ def spline(knots: Float64[Tensor, "k 4 4"], u: Float64[Tensor, "n"]) -> Float64[
     return T
 
 
+def uncoupled(knots: Float64[Tensor, "k 4 4"], u: Float64[Tensor, "n"]) -> Float64[Tensor, "n 4 4"]:
+    """Position and rotation on cubic B-splines of their own at u in [0, k - 3]: however fast a thing spins, its place
+    stays within the hull of four knots, which on SE(3) it does not."""
+    i = u.floor().long().clamp(0, len(knots) - 4)
+    s = u - i
+    weights = torch.stack([(1 - s) ** 3, 3 * s**3 - 6 * s**2 + 4, 1 + 3 * s + 3 * s**2 - 3 * s**3, s**3], -1) / 6
+    turns = torch.zeros_like(knots)
+    turns[:, :3, :3], turns[:, 3, 3] = knots[:, :3, :3], 1.0
+    T = spline(turns, u)
+    places = knots[i[:, None] + torch.arange(4), :3, 3]
+    T[:, :3, 3] = (weights[..., None] * places).sum(1)
+    return T
+
+
 def _twist_matrix(xi: Float64[Tensor, "n 6"]) -> Float64[Tensor, "n 4 4"]:
     """The matrix whose exponential is se3_exp(xi)."""
     top = torch.cat([hat(xi[:, 3:]), xi[:, :3, None]], -1)

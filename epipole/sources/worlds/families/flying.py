@@ -22,6 +22,8 @@ from . import fittings, furniture
 
 CLASSES = ("void", "hall", "clutter", "box", "ball", "cylinder", "blob", "ring", "furniture")
 WIDTH, LENGTH, BEHIND = 15.0, 17.0, 4.0  # m, of the hall, and how much of its length lies behind the camera
+LOWEST, HIGHEST = 5.0, 7.0  # m, of the ceiling
+MARGIN = 0.1                # m between what flies and the hall; the skirting is 0.05 m thick
 NEAREST, FARTHEST = 2.8, 7.5  # m ahead of the camera's region, between which things fly
 KNOTS = 10                   # of a loop
 FOCAL = 133.0                # px at a width of 160 and 62 degrees: what a metre at 1 m measures
@@ -89,15 +91,21 @@ def thing(rng: np.random.Generator) -> Piece:
     return _solid(rng, lathe([(r + thick * np.cos(a), thick * np.sin(a)) for a in turn], 20), kind)
 
 
-def loop(rng: np.random.Generator, plan: Plan, ahead: float) -> Looping:
+def reach(piece: Piece) -> float:
+    """From the middle of a thing to its farthest corner, m."""
+    return max(float(np.linalg.norm(part.mesh.corners, axis=-1).max()) for part in piece.parts)
+
+
+def loop(rng: np.random.Generator, plan: Plan, ahead: float, radius: float) -> Looping:
     """A closed way about a place so far ahead: three random waves, walked at the plan's pace, with whole turns about
-    an axis of its own."""
+    an axis of its own. A thing of this radius, m, touches neither floor nor walls nor ceiling."""
     place = np.array([rng.uniform(-0.5, 0.5) * ahead, ahead, rng.uniform(-0.25, 0.35) * ahead + 1.6])
-    reach = min(0.45 * ahead, 2.0) * np.array([1.0, 0.45, 0.7])
+    spread = min(0.45 * ahead, 2.0) * np.array([1.0, 0.45, 0.7])
     angle = 2 * np.pi * np.arange(KNOTS) / KNOTS
     waves = [np.cos(k * angle[:, None] + rng.uniform(0, 2 * np.pi, 3)) * rng.normal(size=3) / k**1.5 for k in (1, 2, 3)]
-    points = place + reach * np.sum(waves, axis=0)
-    points = np.clip(points, [-WIDTH / 2 + 1, NEAREST, 0.6], [WIDTH / 2 - 1, FARTHEST + 2, 5.0])
+    points = place + spread * np.sum(waves, axis=0)
+    side, far = WIDTH / 2 - radius - MARGIN, LENGTH - BEHIND - radius - MARGIN
+    points = np.clip(points, [-side, NEAREST, radius + MARGIN], [side, far, LOWEST - radius - MARGIN])
     axis = rng.normal(size=3)
     turns = int(rng.integers(-plan.turns, plan.turns + 1))
     spin = torch.from_numpy(turns * angle[:, None] * axis / np.linalg.norm(axis))
@@ -147,13 +155,13 @@ def light(rng: np.random.Generator, plan: Plan, height: float) -> Lighting:
 
 def scene(spec: Spec, rng: np.random.Generator) -> Scene:
     """The hall of this seed and scene; neither textures nor the camera's motion change it."""
-    plan, builder, height = PLANS[spec.difficulty], SceneBuilder(CLASSES), rng.uniform(5.0, 7.0)
+    plan, builder, height = PLANS[spec.difficulty], SceneBuilder(CLASSES), rng.uniform(LOWEST, HIGHEST)
     hall(builder, rng, height)
     clutter(builder, rng, plan.clutter)
     for k in range(plan.flying):
         ahead = NEAREST + (FARTHEST - NEAREST) * ((k + rng.random()) / plan.flying) ** 1.3  # more of them near
         piece = thing(rng)
-        builder.add_moving(piece.parts, loop(rng, plan, ahead), piece.kind)
+        builder.add_moving(piece.parts, loop(rng, plan, ahead, reach(piece)), piece.kind)
     walk = Region(np.array([-0.7, -0.9, 1.2]), np.array([0.7, 0.1, 2.1]))
     sight = Region(np.array([-1.2, 6.0, 1.0]), np.array([1.2, 8.0, 2.4]))
     return builder.build(light(rng, plan, height), _stage(walk, sight))
