@@ -43,7 +43,7 @@ class Track:
     lost: list[int] = field(default_factory=list)
 
 
-def _camera(K: Tensor) -> dict[str, object]:
+def poselib_camera(K: Tensor) -> dict[str, object]:
     """As poselib wants it; it has pixel centres where we have them, and asks for a size without using it."""
     fx, fy, cx, cy = (float(x) for x in (K[0, 0], K[1, 1], K[0, 2], K[1, 2]))
     return {"model": "PINHOLE", "width": int(2 * cx + 2), "height": int(2 * cy + 2), "params": [fx, fy, cx, cy]}
@@ -55,8 +55,8 @@ def two_view(edges: Edges, pixels: Float[Tensor, "m 2"], K: Float[Tensor, "3 3"]
     if int(seen.sum()) < ENOUGH_INLIERS:
         return TwoView(edge, torch.eye(4), 0.0, 0.0)
     options = {"max_epipolar_error": RANSAC_PX, "seed": seed, "max_iterations": 500, "min_iterations": 50}
-    pose, info = poselib.estimate_relative_pose(
-        pixels[seen].double().numpy(), edges.observed[edge][seen].double().numpy(), _camera(K), _camera(K), options, {})
+    x, y, camera = pixels[seen].double().numpy(), edges.observed[edge][seen].double().numpy(), poselib_camera(K)
+    pose, info = poselib.estimate_relative_pose(x, y, camera, camera, options, {})
     inside = torch.tensor(np.asarray(info["inliers"]), dtype=torch.bool)
     R = torch.tensor(np.asarray(pose.R)).float()
     a, b = rays(pixels[seen], K) @ R.mT, rays(edges.observed[edge][seen], K)
@@ -130,7 +130,8 @@ def resection(
     if len(points) < ENOUGH_INLIERS:
         return None
     options = {"max_reproj_error": 2 * RANSAC_PX, "seed": seed, "max_iterations": 300, "min_iterations": 30}
-    pose, info = poselib.estimate_absolute_pose(seen.double().numpy(), points.double().numpy(), _camera(K), options, {})
+    x, X = seen.double().numpy(), points.double().numpy()
+    pose, info = poselib.estimate_absolute_pose(x, X, poselib_camera(K), options, {})
     if int(info["num_inliers"]) < ENOUGH_INLIERS:
         return None
     return se3(torch.tensor(np.asarray(pose.R)).to(points), torch.tensor(np.asarray(pose.t)).to(points))

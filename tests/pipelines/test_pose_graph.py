@@ -117,7 +117,8 @@ def test_exact_links_give_the_truth_from_a_poor_start():
 
 def test_the_jacobian_is_that_of_finite_differences():
     S = sim3_exp(0.3 * torch.randn(3, 7, dtype=torch.float64))
-    links = [Link(a, b, sim3_exp(0.5 * torch.randn(7, dtype=torch.float64)), 0.1, 0.2, 0.3) for a, b in ((0, 1), (2, 1))]
+    moved = sim3_exp(0.5 * torch.randn(2, 7, dtype=torch.float64))
+    links = [Link(0, 1, moved[0], 0.1, 0.2, 0.3), Link(2, 1, moved[1], 0.1, 0.2, 0.3)]
     measured, free = _Measured(links), torch.tensor([True, True, True])
     J, _ = _linearised(S, measured, torch.ones(2, dtype=torch.float64), free)
     numeric, eps = np.zeros(J.shape), 1e-6
