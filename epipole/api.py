@@ -172,7 +172,7 @@ def train(
     out: str | Path | None = None,
     preset: str = "small",
     steps: int = 1000,
-    frames: int = 3,
+    frames: int | None = None,
     gap: int = 1,
     width: int = 256,
     intrinsics: tuple[float, float, float, float] | str | Path | None = None,
@@ -187,28 +187,28 @@ def train(
     data        plain folder, folder of pairs, video, scenes of a world such as "room:0-7" (see
                 `epipole.recipes.samples`), or "world" for a procedural room rendered into `out`/footage
     out         runs/<system> by default; the same call again goes on where an interrupted one stopped
-    frames      of a clip, `gap` apart and `width` pixels wide; a system for stereo learns from pairs instead
+    frames      of a clip (3), `gap` apart and `width` pixels wide, or of a focal stack; stereo learns from pairs
     intrinsics  fx, fy, cx, cy in pixels of the footage, or a file with the 3x3 matrix; a plain folder may bring its own
     augment     show every sample through another window under another light each time; for flow and stereo
     """
     from .engine.fit import Train
     from .engine.log import Progress
-    from .recipes.samples import OF_FLOW, OF_STEREO, Shape, described, parse_data, samples
-    from .recipes.train import train as train_on
+    from .recipes import train as training
+    from .recipes.samples import Shape, described, parse_data, samples, world_for
     from .sources.augment import augmented
     from .systems import load
 
     check_seed(seed)
     folder, needs = Path("runs") / system if out is None else Path(out), load(system).needs
-    if str(data) == "world":  # a plain folder tells nothing of pairs
-        data = f"room:{seed}" if needs & (OF_FLOW | OF_STEREO) else render(folder / "footage", seed=seed, quiet=quiet)
+    if str(data) == "world":
+        data = world_for(needs, seed) or render(folder / "footage", seed=seed, quiet=quiet)
     K = None if intrinsics is None else camera_matrix(intrinsics)
-    named, shape = parse_data(str(data)), Shape(frames, gap, width)
+    named, shape = parse_data(str(data)), Shape(frames or training.views_in_sample(system, preset), gap, width)
     source = samples(named, needs, shape, folder / "work", K)
     source = augmented(source, needs, system) if augment else source
     with nullcontext() if quiet else Progress() as progress:
-        train_on(system, source, preset, Train(steps=steps, seed=seed, device=device), folder, progress=progress,
-                 data=described(named, shape, K) | {"augment": augment})
+        training.train(system, source, preset, Train(steps=steps, seed=seed, device=device), folder, progress=progress,
+                       data=described(named, shape, K) | {"augment": augment})
     return folder
 
 
@@ -218,7 +218,7 @@ def bench(
     """Trains systems for equal budgets, judges them and the baselines on the same unseen data, and returns the page
     with the table; bench.json beside it has every number.
 
-    field    "depth", "motion", "pose", "stereo" or "flow"
+    field    "depth", "focus", "motion", "pose", "stereo" or "flow"
     systems  names; none: every system of the field that the training data can teach
     out      runs/bench-<field> by default; the same call again does only what is not done yet
     options  see `epipole.recipes.bench.Bench`

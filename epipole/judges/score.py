@@ -11,7 +11,7 @@ from ..types.errors import InputError
 
 HIGHER = ("delta", "accuracy", "class_accuracy", "mean_iou", "weighted_iou", "boundary_f", "iou", "precision", "recall",
           "f_score", "psnr", "ssim", "repeatability", "nn_map", "matching_score", "homography", "share", "auc",
-          "error_correlation")  # what the names begin with of scores that are better when higher
+          "error_correlation", "rank_correlation")  # what the names begin with of scores that are better when higher
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What is named as DATA, as samples that any system learns from or is judged on.
 
     room  room:3  room:0-7     scenes of a family of worlds, rendered when first used and kept
+    tabletop:0-7               the same; and of things so near, focal stacks
     FOLDER  FILE               a plain folder, a video, a folder of pairs (see `sources.pairs`)
     ...@0-799                  frames 0 to 799 of it, or pairs
 """
@@ -23,7 +24,8 @@ from ..sources.plain import PlainFolder
 from ..sources.source import Source
 from ..sources.stored import Stored
 from ..sources.worlds import FAMILIES, FIELDS, USUAL, Spec, Stream
-from ..sources.worlds.stream import StereoStream
+from ..sources.worlds.focus import focus_distances
+from ..sources.worlds.stream import FocusStream, StereoStream
 from ..sources.worlds.truth import TO_NEXT, TO_PREVIOUS
 from ..sources.wrap import Clips, Joined, Part, Resized, open_views
 from ..types.errors import InputError
@@ -31,6 +33,8 @@ from ..types.errors import InputError
 OF_FLOW = frozenset({"flow", "flow_valid", "occlusion"})
 OF_STEREO = frozenset({"disparity", "disparity_valid", "baseline"})
 OF_VIEW = USUAL | {"baseline"}  # what every single view of a world is kept with
+OF_FOCUS = frozenset({"focus"})
+FOCUS = {"tabletop": (0.25, 1.0)}  # m, at which a lens is focused first and last, in families near enough
 BETWEEN = frozenset({*TO_NEXT, *TO_PREVIOUS, "imu"})  # what leads from one view of a clip to another
 
 
@@ -50,8 +54,8 @@ class Data:
 
 @dataclass(frozen=True)
 class Shape:
-    """What samples are like: clips of so many frames, each `gap` after the one before, `width` px wide; a world's clip
-    is `world_frames` long."""
+    """What samples are like: clips of so many frames, each `gap` after the one before, or focal stacks of so many
+    slices, `width` px wide; a world's clip is `world_frames` long."""
 
     frames: int = 3
     gap: int = 1
@@ -84,6 +88,14 @@ def _inclusive(first: str, last: str, text: str) -> range:
     return range(int(first), int(last) + 1)
 
 
+def world_for(fields: Collection[str], scene: int) -> str | None:
+    """The world that teaches what a plain folder cannot tell: pairs and focal stacks; none for other fields."""
+    wanted = frozenset(fields)
+    if wanted & OF_FOCUS:
+        return f"{next(iter(FOCUS))}:{scene}"
+    return f"room:{scene}" if wanted & (OF_FLOW | OF_STEREO) else None
+
+
 def described(data: Data, shape: Shape, K: Float64[np.ndarray, "3 3"] | None = None) -> dict[str, Any]:
     """What samples follow from, beside what is asked of them: two descriptions that differ in no more than the name,
     under `data`, are of the same samples. Raises InputError for data that cannot be read."""
@@ -100,13 +112,15 @@ def described(data: Data, shape: Shape, K: Float64[np.ndarray, "3 3"] | None = N
 def samples(
     data: Data, fields: Collection[str], shape: Shape, cache: Path, K: Float64[np.ndarray, "3 3"] | None = None
 ) -> Source:
-    """Samples with these fields and maybe more: rectified pairs where stereo is asked for or the folder holds those,
-    otherwise clips.
+    """Samples with these fields and maybe more: focal stacks where focus is asked for, rectified pairs where stereo is
+    or the folder holds those, otherwise clips.
 
     What was rendered or resized is kept in `cache`. Raises InputError for data that cannot be read or holds no such
     samples; whether every field is there shows only in a sample.
     """
     wanted = frozenset(fields)
+    if wanted & OF_FOCUS:
+        return focal_stacks(data, shape, cache)
     if wanted & OF_STEREO or (data.scenes is None and holds_pairs(data.path, STEREO)):
         return stereo_pairs(data, shape, cache, shape.width)
     if data.scenes is not None and wanted & BETWEEN:
@@ -158,6 +172,17 @@ def flow_pairs(data: Data, shape: Shape, cache: Path, width: int | None = None) 
         raise InputError(f"{data.place} holds no pairs for optical flow: put the images into {FLOW[0]}/ and {FLOW[1]}/ "
                          "in it")
     return _sized(FlowFolder(data.path), data, cache, width)
+
+
+def focal_stacks(data: Data, shape: Shape, cache: Path) -> Source:
+    """Focal stacks of worlds, the nearest focus first, focused at distances evenly spaced in 1/z. Raises InputError for
+    anything else."""
+    if data.scenes is None or data.place not in FOCUS:
+        raise InputError(f"{data.text} shows no focal stacks: give scenes of {' or '.join(FOCUS)}, such as "
+                         f"{next(iter(FOCUS))}:0-7")
+    distances = focus_distances(*FOCUS[data.place], shape.frames)
+    return Joined([_part(FocusStream(shape.spec(data.place, scene), distances, cache=cache), data)
+                   for scene in data.scenes])
 
 
 def _scenes(data: Data, shape: Shape, cache: Path, length: int, fields: frozenset[str]) -> Source:

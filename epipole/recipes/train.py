@@ -72,6 +72,12 @@ def train(
     return system
 
 
+def views_in_sample(name: str, preset: str) -> int:
+    """How many views a sample has where nobody says: as many as the preset's focal stacks have slices, or a clip of 3.
+    Raises InputError for a name that is not in the table."""
+    return getattr(presets(name).get(preset), "slices", 3)
+
+
 def sampled(source: Source, batch_size: int, seed: int) -> Callable[[int], Views]:
     """The function step -> batch that visits every sample once an epoch, in an order drawn from (seed, epoch)."""
 

@@ -9,7 +9,16 @@ import pytest
 import torch
 
 from epipole.cli import main
-from epipole.recipes.samples import Shape, described, flow_pairs, parse_data, samples, sequences, stereo_pairs
+from epipole.recipes.samples import (
+    Shape,
+    described,
+    flow_pairs,
+    parse_data,
+    samples,
+    sequences,
+    stereo_pairs,
+    world_for,
+)
 from epipole.sources.worlds import FIELDS, Spec, World
 from epipole.types.errors import InputError
 from epipole.types.views import Views
@@ -92,6 +101,24 @@ def test_a_world_gives_clips_pairs_and_flow_and_keeps_them(tmp_path):
     (alone,) = sequences(parse_data("room:1@1-2"), TINY, tmp_path)
     assert len(alone) == 2
     assert torch.equal(alone[0].image[0], clips[1].image[0])
+
+
+def test_a_table_gives_focal_stacks_and_what_is_farther_none(tmp_path, capsys):
+    stacks = samples(parse_data("tabletop:1@1-1"), {"image", "focus"}, replace(TINY, frames=4), tmp_path)
+    assert len(stacks) == 1
+    assert stacks[0].image.shape == (4, 3, 24, 32)
+    torch.testing.assert_close(1 / stacks[0].focus, torch.tensor([4.0, 3.0, 2.0, 1.0]))
+    assert torch.equal(stacks[0].depth[3], World(Spec("tabletop", scene=1, frames=3, width=32, height=24))[1].depth[0])
+    for place in ("room", str(write_truth(tmp_path / "truth"))):
+        with pytest.raises(InputError, match="tabletop:0-7"):
+            samples(parse_data(place), {"image", "focus"}, TINY, tmp_path)
+    assert world_for({"image", "focus"}, 3) == "tabletop:3"
+
+
+def test_a_system_for_focal_stacks_trains_from_a_table(tmp_path, capsys):
+    command = ["train", "ddff", "--data", "tabletop@0-0", "--steps", "1", "--width", "32", "--device", "cpu"]
+    assert main([*command, "-o", str(tmp_path / "m")]) == 0
+    assert Path(capsys.readouterr().out.strip()).stat().st_size > 1e5
 
 
 def test_a_folder_gives_clips_of_its_frames(tmp_path):

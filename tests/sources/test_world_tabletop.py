@@ -1,6 +1,7 @@
 """Tables seen through a lens: focus stacks against rays through the aperture, blur against the thin lens's formula."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from epipole.sources.worlds.families import FAMILIES
 from epipole.sources.worlds.focus import Lens, focus_distances, focus_stack
 from epipole.sources.worlds.render import GAMMA
 from epipole.sources.worlds.shading import shade
+from epipole.sources.worlds.stream import FocusStream
 
 SPEC = Spec("tabletop", 2, seed=1, frames=2, width=64, height=48)
 
@@ -98,3 +100,22 @@ def test_hands_and_clearances_are_those_of_a_table(world: World) -> None:
     centres = world.poses[:, :3, 3].numpy()
     assert (np.abs(centres - [0.0, -0.5, 0.27]) < 0.2).all()
     assert world.scene.stage.scale < 0.5
+
+
+def test_focal_stacks_are_samples_with_their_focus_and_one_depth(tmp_path: Path) -> None:
+    distances, lens = focus_distances(0.25, 1.0, 3), Lens(0.03, 4)
+    spec = replace(SPEC, width=32, height=24)
+    source = FocusStream(spec, distances, 2, lens, tmp_path)
+    assert len(source) == 4
+    views, scene = source[3], World(replace(spec, scene=1))
+    assert torch.equal(views.image, focus_stack(scene, 1, distances, lens))
+    np.testing.assert_allclose(views.focus, distances, rtol=1e-6)
+    assert torch.equal(views.depth, scene[1].depth.expand(3, -1, -1, -1))
+    assert views.depth_valid.all()
+    assert torch.equal(views.K, scene[1].K.expand(3, 3, 3))
+    assert len(list(tmp_path.iterdir())) == 1
+    again = FocusStream(spec, distances, 2, lens, tmp_path)[3]
+    assert torch.equal(again.image, views.image)
+    assert len(list(tmp_path.iterdir())) == 1
+    other = FocusStream(spec, distances, 2, replace(lens, aperture=0.06), tmp_path)[3]
+    assert not torch.equal(other.image, views.image)

@@ -13,6 +13,7 @@ from ...judges.depth import mean_depth
 from ...judges.paths import mean_motion
 from ...methods.depth import ConstantDepth, RowDepth
 from ...methods.flow import FLOWS, Refined
+from ...methods.focus import SharpestSlice
 from ...methods.motion import MeanMotion, NearestImage, NearestPose, TwoViewOdometry
 from ...methods.stereo import STEPS, Sgm
 from ...sources.source import Source
@@ -21,6 +22,7 @@ from .judging import Looks, Method, depth_frame, each
 
 AT_MOST = 256      # training samples that means are taken over, spread evenly
 SHARE = 0.25       # of the width, up to which semi-global matching looks for disparities
+SHARPEST = "sharpest slice"
 NEAREST_POSE = "nearest training pose (told the truth)"
 WIDTH = 450        # px that it takes images for which are shown as they are
 
@@ -43,6 +45,11 @@ def depth_baselines(train: Source, looks: Looks) -> list[Baseline]:
     mean = mean_depth(depth_frame(nothing, view) for view in some_views(train))
     return [*constant, Baseline("train-set mean", ConstantDepth(mean.mean)),
             Baseline("mean per row", RowDepth(torch.from_numpy(mean.rows)))]
+
+
+def focus_baselines(train: Source, looks: Looks) -> list[Baseline]:
+    """The training set's means, and the focus of the slice that is sharpest around a pixel."""
+    return [*depth_baselines(train, looks)[1:], Baseline(SHARPEST, SharpestSlice())]
 
 
 def motion_baselines(train: Source, looks: Looks) -> list[Baseline]:

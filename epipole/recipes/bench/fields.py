@@ -11,17 +11,29 @@ from ...sources.source import Source
 from ...systems import SYSTEMS, load
 from ...types.errors import InputError
 from ...types.predictions import Depth, Disparity, Flow, Motion, Pose, Prediction, TwoViewGeometry
-from ..samples import Data, Shape, flow_pairs, sequences, stereo_pairs
+from ..samples import OF_FOCUS, Data, Shape, flow_pairs, focal_stacks, sequences, stereo_pairs
 from .baselines import (
     NEAREST_POSE,
+    SHARPEST,
     Baseline,
     depth_baselines,
     flow_baselines,
+    focus_baselines,
     motion_baselines,
     pose_baselines,
     stereo_baselines,
 )
-from .judging import METRES, Judge, Looks, judge_depth_maps, judge_flows, judge_pairs, judge_paths, judge_poses
+from .judging import (
+    METRES,
+    Judge,
+    Looks,
+    judge_depth_maps,
+    judge_flows,
+    judge_pairs,
+    judge_paths,
+    judge_poses,
+    judge_stacks,
+)
 
 TELLS_SCALE = frozenset({"depth", "baseline", "disparity", "T_world_camera"})  # training with one of these
 UP_TO_SCALE = frozenset({"diw", "demon"})  # learn from depth what is nearer, or depth in units of the motion
@@ -54,6 +66,11 @@ FIELDS = {
         Depth, sequences, judge_depth_maps, depth_baselines,
         ("abs_rel", "delta_1", "rmse_log", "scale_spread", "abs_rel" + METRES, "delta_1" + METRES),
         (("abs_rel", "constant depth"), ("abs_rel" + METRES, "train-set mean"))),
+    "focus": Field(
+        Depth, lambda data, shape, cache: [focal_stacks(data, shape, cache)], judge_stacks, focus_baselines,
+        ("abs_rel" + METRES, "delta_1" + METRES, "disparity_rms", "bad_pix", "bumpiness", "rank_correlation"),
+        (("abs_rel" + METRES, "train-set mean"), ("abs_rel" + METRES, SHARPEST), ("rank_correlation", SHARPEST)),
+        OF_FOCUS | {"depth", "depth_valid"}, frames=5),
     "motion": Field(
         Motion, lambda data, shape, cache: sequences(data, shape, cache, {"imu"}), judge_paths, motion_baselines,
         ("ate_percent", "ate_snippet_rmse", "rpe_rotation", "t_rel" + METRES, "r_rel" + METRES),
@@ -82,9 +99,10 @@ def field_named(name: str) -> Field:
 
 
 def systems_of(field: str) -> list[str]:
-    """Every system whose prediction the field judges."""
-    wanted = field_named(field).prediction
-    return [name for name in SYSTEMS if issubclass(predicted(name), wanted)]
+    """Every system whose prediction the field judges; what reads focus competes on focal stacks alone."""
+    asked = field_named(field)
+    return [name for name in SYSTEMS if issubclass(predicted(name), asked.prediction)
+            and bool(load(name).reads & OF_FOCUS) == bool(asked.fields & OF_FOCUS)]
 
 
 def predicted(name: str) -> type[Prediction]:

@@ -15,15 +15,18 @@ from ...engine.system import System
 from ...judges.depth import DepthFrame, DepthProtocol, judge_depth
 from ...judges.disparity import DisparityFrame, judge_disparity
 from ...judges.flow import FlowFrame, judge_flow
+from ...judges.focus import FocusFrame, judge_focus
 from ...judges.motion import MotionProtocol, judge_motion
 from ...judges.pose import PoseFrame, judge_pose
 from ...judges.score import Score
+from ...methods.focus import SharpestSlice
 from ...sources.source import Source
 from ...sources.wrap import Clips, Joined, resized
 from ...types.errors import InputError
 from ...types.predictions import Prediction
 from ...types.views import Views
 
+TEXTURED = 0.02  # root of the variance of the Laplacian of 9x9 px of the sharpest slice, from which they are textured
 METRES = " [m]"  # behind the names of scores for which nothing was scaled
 
 
@@ -62,8 +65,23 @@ def predict(method: Method, views: Views, looks: Looks) -> dict[str, Tensor]:
 def judge_depth_maps(method: Method, parts: Sequence[Source], looks: Looks) -> list[Score]:
     """Scores of `judge_depth`, each image median-scaled and, where metres are claimed, as they are."""
     views = Joined([Clips(part, looks.views, looks.gap) for part in parts])
-    maps = [predict(method, view, looks)["depth"][0, 0, 0].numpy() for view in each(views)]
+    return _depth_scores(_depth_maps(method, views, looks), views, looks)
 
+
+def judge_stacks(method: Method, parts: Sequence[Source], looks: Looks) -> list[Score]:
+    """The same of focal stacks, whose slices have one depth, and the scores of `judge_focus`."""
+    stacks = Joined(parts)
+    maps = _depth_maps(method, stacks, looks)
+    frames = (focus_frame(seen, stack) for seen, stack in zip(maps, each(stacks), strict=True))
+    return _depth_scores(maps, stacks, looks) + judge_focus(frames)
+
+
+def _depth_maps(method: Method, views: Source, looks: Looks) -> list[Float32[np.ndarray, "_ _"]]:
+    """Of the first view of every sample."""
+    return [predict(method, view, looks)["depth"][0, 0, 0].numpy() for view in each(views)]
+
+
+def _depth_scores(maps: list[Float32[np.ndarray, "_ _"]], views: Source, looks: Looks) -> list[Score]:
     def frames() -> Iterator[DepthFrame]:
         return (depth_frame(seen, view) for seen, view in zip(maps, each(views), strict=True))
 
@@ -77,6 +95,15 @@ def depth_frame(prediction: Float32[np.ndarray, "_ _"], views: Views) -> DepthFr
     y, x = np.nonzero(valid)
     pixels = np.stack([x, y], 1).astype(np.float64)
     return DepthFrame(prediction, pixels, z[valid].astype(np.float64), z.shape[1], z.shape[0])
+
+
+def focus_frame(prediction: Float32[np.ndarray, "_ _"], stack: Views) -> FocusFrame:
+    """Predicted depth, enlarged to the truth's size, beside the truth of a focal stack."""
+    z, valid = stack.depth[0, 0].numpy(), stack.depth_valid[0, 0].numpy()
+    disparity = F.interpolate(torch.from_numpy(1 / prediction)[None, None], z.shape, mode="bilinear",
+                              align_corners=False)[0, 0].numpy()
+    textured = SharpestSlice().sharpness(stack.image).amax((0, 1)).numpy() >= TEXTURED**2
+    return FocusFrame(disparity, 1 / np.where(valid, z, 1), valid, textured)
 
 
 def judge_paths(method: Method, parts: Sequence[Source], looks: Looks) -> list[Score]:

@@ -7,12 +7,18 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
+import torch
+
 from epipole.formats.atomic import make_folder
 from epipole.types.views import Views
 
 from ..stored import kept, named
+from .focus import Lens, focus_stack
+from .meshes import Array
 from .spec import Spec
 from .world import USUAL, World
+
+USUAL_LENS = Lens()
 
 
 class Stream:
@@ -69,3 +75,24 @@ class StereoStream(Stream):
 
     def _name(self, scene: int, frames: list[int]) -> str:
         return "pair" + super()._name(scene, frames)
+
+
+class FocusStream(Stream):
+    """`stream[i]` is a focal stack: a frame of one of `scenes` scenes, once for each of the `distances` (m) at which
+    the lens is focused, with its `focus`, and the same depth and K for all."""
+
+    def __init__(
+        self, spec: Spec, distances: Array, scenes: int = 1, lens: Lens = USUAL_LENS,
+        cache: Path | None = None,
+    ) -> None:
+        super().__init__(spec, scenes, 1, 1, {"depth", "depth_valid", "K"}, cache)
+        self.distances, self.lens = distances, lens
+
+    def _views(self, scene: int, frames: list[int]) -> Views:
+        world, count = self._open(scene), len(self.distances)
+        seen = world.clip(frames).map(lambda x: x.expand(count, *x.shape[1:]))
+        image = focus_stack(world, frames[0], self.distances, self.lens)
+        return Views(image=image, focus=torch.from_numpy(self.distances).float(), **seen.fields())
+
+    def _name(self, scene: int, frames: list[int]) -> str:
+        return named(f"{super()._name(scene, frames)}{self.distances.tolist()}{self.lens}")

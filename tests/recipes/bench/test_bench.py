@@ -141,9 +141,11 @@ def test_what_the_data_cannot_teach_is_left_out_with_the_reason(toys, tmp_path, 
     assert "baseline" in results["notes"][0]
 
 
-def test_every_system_of_the_four_kinds_has_a_field():
+def test_every_system_of_these_kinds_has_a_field():
     found = {name: systems_of(name) for name in FIELDS}
     assert {"sfmlearner", "fcrn", "monodepth"} <= set(found["depth"])
+    assert found["focus"] == ["ddff"]
+    assert "ddff" not in found["depth"]
     assert {"sfmlearner", "deepvo"} <= set(found["motion"])
     assert {"posenet", "posenet_geometric"} <= set(found["pose"])
     assert {"gcnet", "dispnetc"} <= set(found["stereo"])

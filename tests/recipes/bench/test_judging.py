@@ -8,7 +8,8 @@ import torch
 from epipole.judges.depth import DepthFrame, DepthProtocol, judge_depth, mean_depth
 from epipole.judges.motion import MotionProtocol, judge_motion
 from epipole.methods.depth import ConstantDepth
-from epipole.recipes.bench.baselines import depth_baselines, motion_baselines, pose_baselines
+from epipole.methods.focus import SharpestSlice
+from epipole.recipes.bench.baselines import depth_baselines, focus_baselines, motion_baselines, pose_baselines
 from epipole.recipes.bench.judging import (
     Looks,
     averaged,
@@ -18,14 +19,16 @@ from epipole.recipes.bench.judging import (
     judge_pairs,
     judge_paths,
     judge_poses,
+    judge_stacks,
     path_of,
 )
 from epipole.recipes.samples import Shape, parse_data, samples, sequences
 from epipole.sources.pairs import FlowFolder, StereoFolder
 from epipole.types.errors import InputError, MissingField
-from epipole.types.predictions import Disparity, Flow, Motion, Pose
+from epipole.types.predictions import Depth, Disparity, Flow, Motion, Pose
 from epipole.types.views import Views
 from tests.runs import FRAMES, true_path, write_truth
+from tests.scene import plane_stack
 from tests.sources.test_pair_folders import SHIFT, write_flow, write_stereo
 
 
@@ -162,3 +165,21 @@ def test_poses_are_judged_one_by_one(truth, tmp_path):
         np.median(gaps), abs=1e-5)
     assert len(gaps) == FRAMES
     assert looks.name == "most alike training image"
+
+
+def test_focal_stacks_are_judged_by_depth_disparity_and_order():
+    both = plane_stack(2, 5, 32, 48)
+    stacks = [both.map(lambda x, k=k: x[k]) for k in range(2)]
+    told = by_name(judge_stacks(lambda views: Depth(depth=1.1 * views.depth), [stacks], Looks(None)))
+    assert told["abs_rel [m]"] == pytest.approx(0.1, rel=1e-4)
+    assert told["abs_rel"] < 1e-5
+    assert told["disparity_abs_rel"] == pytest.approx(1 - 1 / 1.1, rel=1e-4)
+    assert told["rank_correlation"] == pytest.approx(1, abs=1e-5)
+    half = by_name(judge_stacks(lambda views: Depth(depth=views.depth), [stacks], Looks(24)))
+    assert half["disparity_abs_rel"] < 0.02
+    names = {b.name: by_name(judge_stacks(b.method, [stacks], Looks(None)))
+             for b in focus_baselines(stacks, Looks(None))}
+    assert list(names) == ["train-set mean", "mean per row", "sharpest slice"]
+    assert names["train-set mean"]["rank_correlation"] == 0
+    assert names["sharpest slice"] == by_name(judge_stacks(SharpestSlice(), [stacks], Looks(None)))
+    assert names["sharpest slice"]["rank_correlation"] > 0.5
