@@ -18,13 +18,14 @@ from ...engine.fit import Train, torch_device
 from ...engine.log import Progress
 from ...sources.augment import augmented
 from ...sources.source import Source
-from ...systems import load, presets
-from ...types.errors import EpipoleError, InputError, MissingField
-from ..samples import Data, Shape, parse_data, samples
+from ...systems import load
+from ...types.errors import EpipoleError, InputError
+from ..samples import Shape, parse_data, samples
 from ..train import installed, versions
 from .baselines import Baseline
 from .cells import Cell, Tests, check_same, judged, learned
-from .fields import Field, field_named, knows_metres, systems_of, views_for_depth
+from .entrants import entrants_of, taught
+from .fields import Field, field_named, knows_metres, views_for_depth
 from .judging import Looks
 from .table import beside, markdown, row, with_gains
 
@@ -33,7 +34,7 @@ KNOWN = frozenset({"image", "depth", "T_world_camera"})  # what baselines take f
 
 @dataclass(frozen=True)
 class Bench:
-    """What is asked for. No systems: all of the field that the training data can teach."""
+    """What is asked for. Systems are names, or NAME:PRESET; none: all of the field that the training data can teach."""
 
     field: str
     systems: tuple[str, ...] = ()
@@ -50,6 +51,7 @@ class Bench:
     world_frames: int = 64
     batch: int = 4
     rate: float = 2e-4
+    final: float = 1.0                      # share of the rate that is left at the end, after a cosine
     augment: bool = False                   # as `epipole train --augment`
     device: str = "auto"
 
@@ -62,7 +64,7 @@ class Bench:
 
     def how(self, seed: int) -> Train:
         seconds = None if self.minutes is None else 60 * self.minutes
-        return Train(self.steps, seconds, self.rate, seed=seed, device=self.device)
+        return Train(self.steps, seconds, self.rate, final=self.final, seed=seed, device=self.device)
 
     def binding(self) -> dict[str, Any]:
         """What decides the trained systems; the rest may change from call to call."""
@@ -81,65 +83,28 @@ def bench(asked: Bench, out: Path, progress: Progress | None = None) -> dict[str
     field, data, shape, cache = field_named(asked.field), parse_data(asked.train), asked.shape(), out / "work" / "data"
     texts = {text: parse_data(text) for text in asked.test}
     torch_device(asked.device)
-    names = _asked_systems(asked)
+    entrants = entrants_of(asked.field, asked.systems, asked.preset)
     check_same(out, asked.binding())
     tests = {text: field.tests(each, shape, cache) for text, each in texts.items()}
-    sources, notes = _taught(names, field, data, shape, cache, bool(asked.systems))
-    shown = {name: augmented(source, load(name).needs, name) if asked.augment else source
-             for name, source in sources.items()}
+    sources, notes = taught(entrants, field.fields, data, shape, cache, bool(asked.systems))
+    shown = {one: augmented(source, load(one.system).needs, one.label) if asked.augment else source
+             for one, source in sources.items()}
     rivals = _baselines(asked, field, samples(data, KNOWN | field.fields, shape, cache), tests, out)
     _check_judged(rivals, tests)
     rows: dict[str, list[Cell]] = {}
-    for name, source in sources.items():
-        _fetch(source, f"samples for {name}", progress)
-        rows[name] = []
+    for one, source in sources.items():
+        _fetch(source, f"samples for {one.label}", progress)
+        rows[one.label] = []
         for seed in range(asked.seeds):
             try:
-                rows[name].append(learned(name, asked.preset, asked.how(seed), shown[name], asked.batch,
-                                          out / "cells" / f"{name}-{seed}", tests, field.judge,
-                                          asked.looks(knows_metres(name), views_for_depth(name)), progress))
+                rows[one.label].append(learned(
+                    one.system, one.preset, asked.how(seed), shown[one], asked.batch,
+                    out / "cells" / f"{one.label.replace(':', '-')}-{seed}", tests, field.judge,
+                    asked.looks(knows_metres(one.system), views_for_depth(one.system)), progress))
             except EpipoleError as error:
-                notes.append(f"{name}, seed {seed}, was not trained to the end: {error}")
+                notes.append(f"{one.label}, seed {seed}, was not trained to the end: {error}")
             _write(_results(asked, field, tests, rivals, rows, notes), out)
     return _results(asked, field, tests, rivals, rows, notes)
-
-
-def _asked_systems(asked: Bench) -> list[str]:
-    able = systems_of(asked.field)
-    for name in asked.systems:
-        load(name)
-        if name not in able:
-            raise InputError(f"{name} predicts no {asked.field}: choose from {', '.join(able)}")
-        if asked.preset not in presets(name):
-            raise InputError(f"{name} has no preset '{asked.preset}': choose one of {', '.join(presets(name))}")
-    return list(dict.fromkeys(asked.systems)) or [name for name in able if asked.preset in presets(name)]
-
-
-def _taught(
-    names: Sequence[str], field: Field, data: Data, shape: Shape, cache: Path, named: bool
-) -> tuple[dict[str, Source], list[str]]:
-    """Training samples for every system, and a sentence for each that they cannot teach; if it was named, an error."""
-    sources: dict[str, Source] = {}
-    notes = []
-    for name in names:
-        needs = load(name).needs
-        try:
-            source = samples(data, needs | field.fields, shape, cache)
-            if not len(source):
-                raise InputError(f"{data.text} holds no sample: give more of it, or shorter clips")
-            source[0].keep(needs)
-            sources[name] = source
-        except MissingField as error:
-            if named:
-                raise MissingField(f"{name} cannot learn from {data.text}: it {error}") from error
-            notes.append(f"{name} cannot learn from {data.text}: it {error}")
-        except InputError as error:
-            if named:
-                raise
-            notes.append(f"{name} cannot learn from {data.text}: {error}")
-    if not sources:
-        raise InputError(f"none of the systems can learn from {data.text}: {'; '.join(notes)}")
-    return sources, notes
 
 
 def _baselines(asked: Bench, field: Field, train: Source, tests: Tests, out: Path) -> dict[str, list[Cell]]:
@@ -199,10 +164,12 @@ def _silent(test: str, cells: dict[str, list[Cell]]) -> list[str]:
 def _about(asked: Bench) -> list[str]:
     shape, where = asked.shape(), machine(asked)
     budget = f"{asked.steps} steps" if asked.minutes is None else f"{asked.minutes:g} minutes"
+    falling = "" if asked.final == 1 else f" falling to {100 * asked.final:g} %"
     wide = {None: "as in training", 0: "as the test data are"}.get(asked.test_width, f"{asked.test_width} px wide")
     return [
         f"budget of every training: {budget} of {asked.batch}{' augmented' if asked.augment else ''} samples, learning "
-        f"rate {asked.rate:g}, preset {asked.preset}, seeds 0 to {asked.seeds - 1}; medians over seeds (least to most)",
+        f"rate {asked.rate:g}{falling}, preset {asked.preset}, seeds 0 to {asked.seeds - 1}; medians over seeds (least "
+        "to most)",
         f"trained on {asked.train}, {shape.width} px wide, clips of {shape.frames} frames {shape.gap} apart; worlds "
         f"are {shape.world_frames} frames long; tested on images {wide}",
         f"machine: {where['processor']}, {where['cores']} cores, {where['threads']} threads of torch, device "
