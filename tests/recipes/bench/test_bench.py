@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from epipole.cli import main
 from epipole.judges.score import Score
-from epipole.recipes.bench import FIELDS, Bench, bench, cells, program, systems_of
+from epipole.recipes.bench import FIELDS, Bench, bench, cells, entrants, systems_of
 from epipole.recipes.bench.cells import Cell
 from epipole.recipes.bench.fields import knows_metres
 from epipole.recipes.bench.table import gain, markdown, number, row, spread, with_gains
@@ -133,7 +134,7 @@ def test_what_the_data_cannot_teach_is_left_out_with_the_reason(toys, tmp_path, 
     with pytest.raises(MissingField, match="baseline"):
         bench(replace(wanted, systems=tuple(able)), tmp_path / "named")
     assert not (tmp_path / "named" / "cells").exists()
-    monkeypatch.setattr(program, "systems_of", lambda field: able)
+    monkeypatch.setattr(entrants, "systems_of", lambda field: able)
     results = bench(replace(wanted, systems=()), tmp_path / "all")
     assert results["tables"][0]["rows"][-1]["name"] == "toystereo"
     assert len(results["notes"]) == 1
@@ -160,7 +161,8 @@ def test_every_system_of_these_kinds_has_a_field():
     (["stereo", "nobody"], "nobody"), (["stereo", "flownets"], "flownets"),
     (["stereo", "--train", "nowhere"], "nowhere"), (["stereo", "--test", "nowhere"], "nowhere"),
     (["stereo", "--test", "flow"], "left/"),
-    (["stereo", "dispnet", "--preset", "huge"], "huge"), (["flow", "--train", "pairs"], "first/"),
+    (["stereo", "dispnet", "--preset", "huge"], "huge"), (["stereo", "dispnet:huge"], "huge"),
+    (["flow", "--train", "pairs"], "first/"),
     (["stereo", "--test", "pairs@0-7"], "7"), (["stereo", "--test", "blind"], "disparity"),
     (["depth", "fcrn", "--train", "truth", "--test", "flow"], "images"),
     (["stereo", "--steps", "3", "--device", "nowhere"], "nowhere"),
@@ -182,6 +184,18 @@ def test_bad_input_is_one_sentence_and_2(tmp_path, monkeypatch, capsys, command,
     assert len(err.splitlines()) == 1
     assert word in err
     assert not Path("out/cells").exists()
+
+
+def test_presets_of_one_system_compete(pairs, tmp_path):
+    wanted = replace(asked(pairs, seeds=1, final=0.1), systems=("toystereo", "toystereo:near"))
+    (table,) = bench(wanted, tmp_path / "out")["tables"]
+    assert [entry["name"] for entry in table["rows"] if entry["learned"]] == ["toystereo", "toystereo:near"]
+    found = [load_model(tmp_path / "out" / "cells" / f"{name}-0" / "model.safetensors").config.most
+             for name in ("toystereo", "toystereo-near")]
+    assert found == [toy.PRESETS[name].most for name in ("small", "near")]
+    about = yaml.safe_load((tmp_path / "out" / "cells" / "toystereo-0" / "run.yaml").read_text())
+    assert about["arguments"]["final"] == 0.1
+    assert "falling to 10 %" in (tmp_path / "out" / "bench.md").read_text()
 
 
 def test_a_folder_of_another_bench_is_refused(pairs, tmp_path):

@@ -19,7 +19,7 @@ class Config:
     most: float = 8.0
 
 
-PRESETS = {"paper": Config(), "small": Config()}
+PRESETS = {"paper": Config(), "small": Config(), "near": Config(most=4.0)}
 
 
 class ToyStereo(System):
