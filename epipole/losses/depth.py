@@ -10,7 +10,9 @@ from ..geometry.warp import reproject
 
 
 def depth_difference(a: Float[Tensor, "*b 1 h w"], b: Float[Tensor, "*b 1 h w"]) -> Float[Tensor, "*b 1 h w"]:
-    """|a - b| / (a + b) in [0, 1) for positive depths, blind to a common scale (Bian 2019, eq. 4)."""
+    """|a - b| / (a + b) in [0, 1) for positive depths, blind to a common scale (Bian 2019, eq. 4). Without gradient, a
+    depth below 0 counts as 0 and an infinite one as very far: the difference to any other is 1."""
+    a, b = (x.clamp(0, torch.finfo(x.dtype).max / 4) for x in (a, b))
     return (a - b).abs() / (a + b).clamp(min=1e-7)
 
 
@@ -21,10 +23,11 @@ def scale_invariant(
     balance: float = 0.5,
 ) -> Float[Tensor, "*b"]:
     """mean(e^2) - balance mean(e)^2 of e = log depth - log truth over the valid pixels of each image (Eigen 2014,
-    eq. 4). balance 1 does not see a wrong scale; 0 is the plain squared error of logs. No valid pixel: 0."""
-    dims = (-3, -2, -1)
-    ratio = torch.where(valid, depth, 1) / torch.where(valid, truth, 1)
-    e, count = ratio.log(), valid.sum(dims).clamp(min=1)
+    eq. 4). balance 1 does not see a wrong scale; 0 is the plain squared error of logs. No valid pixel: 0. Depths that
+    have no logarithm count as the least or the greatest number that has one, without gradient."""
+    dims, number = (-3, -2, -1), torch.finfo(depth.dtype)
+    log_depth, log_truth = (torch.where(valid, x, 1).clamp(number.tiny, number.max).log() for x in (depth, truth))
+    e, count = log_depth - log_truth, valid.sum(dims).clamp(min=1)
     return e.square().sum(dims) / count - balance * (e.sum(dims) / count) ** 2
 
 
@@ -36,10 +39,14 @@ def depth_consistency(
     K_other: Float[Tensor, "b 3 3"],
 ) -> tuple[Float[Tensor, "b 1 h w"], Bool[Tensor, "b 1 h w"]]:
     """`depth_difference` between how deep this view's points are in the other view and the depth that the other view
-    has there, and where it is seen from there, inside and in front (Bian 2019, eq. 3-4)."""
+    has there, and where it is seen from there, inside and in front, among depths that are positive and finite (Bian
+    2019, eq. 3-4)."""
     pixels, computed, front = reproject(depth, T_other_this, K, K_other)
-    sampled, inside = sample(other, pixels)
-    return depth_difference(torch.where(front, computed, sampled), sampled), inside & front
+    known = (other > 0) & other.isfinite()
+    looked_up, inside = sample(torch.cat([torch.where(known, other, 1), known.to(other)], 1), pixels)
+    sampled, share = looked_up.split(1, 1)
+    seen = inside & front & (share > 1 - 1e-4)  # all four neighbours are known, but for rounding
+    return depth_difference(torch.where(seen, computed, sampled), sampled), seen
 
 
 def ordinal(

@@ -112,6 +112,50 @@ def test_what_lies_behind_the_other_camera_is_not_seen_and_has_no_gradient():
     assert torch.isfinite(depth.grad).all()
 
 
+BAD = [0.0, -1.0, math.inf, -math.inf]
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_a_depth_that_cannot_be_is_as_different_as_can_be(bad):
+    a, b = (torch.tensor([[[[x]]]], requires_grad=True) for x in (bad, 2.0))
+    for difference in (depth_difference(a, b), depth_difference(b, a)):
+        assert float(difference.detach()) == pytest.approx(1)
+        difference.sum().backward()
+        assert a.grad.isfinite().all()
+        assert b.grad.isfinite().all()
+    assert float(depth_difference(a, a).detach()) == 0
+
+
+@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_a_valid_depth_without_a_logarithm_costs_much_and_has_no_gradient(bad, dtype):
+    depth = torch.tensor([[[[1.0, bad, 3.0]]]], dtype=dtype, requires_grad=True)
+    truth, every = torch.ones(1, 1, 1, 3, dtype=dtype), torch.ones(1, 1, 1, 3, dtype=torch.bool)
+    value = scale_invariant(depth, truth, every)
+    assert 1e3 < value < 1e6
+    value.sum().backward()
+    assert depth.grad.isfinite().all()
+    assert depth.grad[0, 0, 0, 1] == 0
+    assert scale_invariant(truth, depth.detach(), every).isfinite().all()
+
+
+@pytest.mark.parametrize("bad", [*BAD, math.nan])
+def test_consistency_leaves_out_what_either_view_does_not_know(bad):
+    depth, other, T, K, K_other = two_views()
+    clean, valid = depth_consistency(depth, other, T, K, K_other)
+    holed, beyond = depth.clone(), other.clone()
+    holed[..., 5, 7], beyond[..., 12, 16] = bad, bad
+    holed, beyond, T = holed.requires_grad_(), beyond.requires_grad_(), T.clone().requires_grad_()
+    difference, seen = depth_consistency(holed, beyond, T, K, K_other)
+    assert not seen[..., 5, 7].any()
+    assert not (seen & ~valid).any()
+    assert 1 < (valid & ~seen)[0].sum() < 12  # the hole, and what has the other one among its four neighbours
+    torch.testing.assert_close(difference[seen], clean[seen])
+    masked_mean(difference, seen).backward()
+    for x in (holed, beyond, T):
+        assert x.grad.isfinite().all()
+
+
 # ---- ordinal ranking
 
 @settings(deadline=None, max_examples=50)
