@@ -11,7 +11,7 @@
                     second_order_directions of flow; wrapped_variation of a motion field
     depth           depth_difference, depth_consistency, scale_invariant, scale_invariant_gradient, ordinal
     stereo          left_right
-    flow            block_mean, each_scale: truth at the size of a prediction
+    flow            block_mean, end_point_errors: truth at the size of a prediction, and how far off that is
     two_views       true_scene: what networks that compare two views are taught
     points          of point clouds
     pose            quaternion_distance, reprojection

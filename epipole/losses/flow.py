@@ -1,4 +1,4 @@
-"""Truth of flow or disparity at the sizes at which networks are compared with it."""
+"""Flow or disparity of several sizes beside the truth."""
 
 from collections.abc import Iterator, Sequence
 
@@ -21,14 +21,14 @@ def block_mean(
     return total / torch.where(known, share, 1), known
 
 
-def each_scale(
+def end_point_errors(
     pyramid: Sequence[Float[Tensor, "b c _ _"]], truth: Float[Tensor, "b c h w"], valid: Bool[Tensor, "b 1 h w"],
     finest: int,
-) -> Iterator[tuple[int, Float[Tensor, "b c y x"], Float[Tensor, "b c y x"], Bool[Tensor, "b 1 y x"]]]:
-    """(size, prediction, truth, known) of every map of a pyramid, whose values stand for blocks of size x size pixels:
+) -> Iterator[tuple[int, Float[Tensor, "b 1 y x"], Bool[Tensor, "b 1 y x"]]]:
+    """(size, |predicted - true|, known) of every map of a pyramid, whose values stand for blocks of size x size pixels:
     `finest`, then twice as many each time. A map of the padded image is cut to what the image has."""
     for s, predicted in enumerate(pyramid):
         size = finest * 2**s
         there, known = block_mean(truth, valid, size)
         h, w = there.shape[-2:]
-        yield size, predicted[..., :h, :w], there, known
+        yield size, (predicted[..., :h, :w] - there).norm(dim=1, keepdim=True), known

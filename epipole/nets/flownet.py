@@ -160,10 +160,10 @@ class FlowNetS(Pyramid):
 
 
 class FlowNetC(Pyramid):
-    """The same from how the features at 1/8 fit; 39,174,320 weights with 21 x 21 displacements."""
+    """The same from how the features at 1 / 2^shared fit; 39,174,320 weights with 21 x 21 displacements at 1/8."""
 
-    def __init__(self, cost: Cost, costs: int, width: float = 1.0):
-        features = Matching(cost, costs, width)
+    def __init__(self, cost: Cost, costs: int, width: float = 1.0, shared: int = 3):
+        features = Matching(cost, costs, width, shared)
         super().__init__(features, Refinement(features.channels[1:], width))
 
 

@@ -1,8 +1,8 @@
-"""Truth averaged down by blocks."""
+"""Truth averaged down by blocks, and how far off maps are of it."""
 
 import torch
 
-from epipole.losses.flow import block_mean, each_scale
+from epipole.losses.flow import block_mean, end_point_errors
 
 
 def naive(x, valid, size):
@@ -40,14 +40,22 @@ def test_what_is_invalid_may_be_anything(generator):
     assert torch.isfinite(wild.grad).all()
 
 
-def test_every_map_of_a_padded_pyramid_stands_beside_the_truth_of_its_blocks(generator):
-    truth = torch.randn(2, 1, 22, 30, generator=generator)
+def test_every_map_of_a_padded_pyramid_is_compared_with_the_truth_of_its_blocks(generator):
+    truth = torch.randn(2, 2, 22, 30, generator=generator)
     valid = torch.rand(2, 1, 22, 30, generator=generator) < 0.7
-    pyramid = [torch.randn(2, 1, 64 // size, 64 // size, generator=generator) for size in (4, 8, 16)]
-    found = list(each_scale(pyramid, truth, valid, 4))
+    pyramid = [torch.randn(2, 2, 64 // size, 64 // size, generator=generator) for size in (4, 8, 16)]
+    found = list(end_point_errors(pyramid, truth, valid, 4))
     assert [size for size, *_ in found] == [4, 8, 16]
-    for (size, predicted, there, known), given in zip(found, pyramid, strict=True):
+    for (size, error, known), given in zip(found, pyramid, strict=True):
         mean, expected = block_mean(truth, valid, size)
-        assert torch.equal(predicted, given[..., : mean.shape[-2], : mean.shape[-1]])
-        assert torch.equal(there, mean)
+        h, w = mean.shape[-2:]
         assert torch.equal(known, expected)
+        torch.testing.assert_close(error[:, 0], torch.hypot(*(given[..., :h, :w] - mean).unbind(1)))
+
+
+def test_maps_that_equal_the_truth_have_gradients():
+    """At a distance of 0 the root of a square has none of its own."""
+    exact = torch.zeros(1, 1, 2, 2, requires_grad=True)
+    for _, error, _ in end_point_errors([exact], torch.zeros(1, 1, 8, 8), torch.ones(1, 1, 8, 8, dtype=torch.bool), 4):
+        error.sum().backward()
+    assert torch.equal(exact.grad, torch.zeros(1, 1, 2, 2))

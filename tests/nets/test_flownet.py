@@ -1,5 +1,6 @@
 """FlowNet's networks."""
 
+import pytest
 import torch
 
 from epipole.nets.flownet import FlowNetC, FlowNetS, full_size, padded
@@ -28,6 +29,19 @@ def test_every_scale_sees_the_coarser_map():
         net.refinement.predict[0].weight += 1
         after = net(image, image)
     assert all((a - b).abs().max() > 1e-4 for a, b in zip(after, before, strict=True))
+
+
+@pytest.mark.parametrize("shared", [2, 3])
+def test_images_are_compared_after_so_many_layers(shared):
+    seen = []
+
+    def cost(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        seen.extend([a.shape, b.shape])
+        return a[:, :5]
+
+    maps = FlowNetC(cost, 5, 0.1, shared)(*torch.rand(2, 1, 3, 64, 128))
+    assert [shape[-2:] for shape in seen] == 2 * [(64 >> shared, 128 >> shared)]
+    assert [tuple(m.shape[-2:]) for m in maps] == [(64 >> s, 128 >> s) for s in range(2, 7)]
 
 
 def test_what_fits_is_all_that_the_second_image_tells():

@@ -9,7 +9,7 @@ from epipole.systems.flow.flownet import PRESETS, FlowNetC, FlowNetS
 from epipole.types.errors import InputError
 from epipole.types.views import Views
 
-TINY = replace(PRESETS["small"], width=0.1)
+TINY = replace(PRESETS["small"], width=0.1, unit=20.0)
 both = pytest.mark.parametrize("cls", [FlowNetS, FlowNetC])
 
 

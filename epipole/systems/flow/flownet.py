@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ...engine.system import System
 from ...geometry.costvolume import correlation_2d
-from ...losses.flow import each_scale
+from ...losses.flow import end_point_errors
 from ...nets import flownet
 from ...nets.flownet import full_size
 from ...types.pairs import next_views
@@ -21,7 +21,8 @@ class Config:
     """The paper's numbers; those that only the authors' code or its PyTorch port tells are marked [code]."""
 
     width: float = 1.0              # share of the paper's channels
-    reach: int = 20                 # of the correlation: displacements up to this at 1/8 of the size, px ...
+    shared: int = 3                 # layers that see one image alone: the correlation is at 1 / 2^shared of the size
+    reach: int = 20                 # of the correlation: displacements up to this at that size, px ...
     stride: int = 2                 # ... in steps of this
     unit: float = 20.0              # px of flow for 1 of the network's output [code]
     weights: tuple[float, ...] = (0.005, 0.01, 0.02, 0.08, 0.32)  # of 1/4, 1/8, 1/16, 1/32, 1/64 [code]
@@ -29,7 +30,8 @@ class Config:
 
 PRESETS = {
     "paper": Config(),
-    "small": Config(width=0.25, reach=8),  # 2.4 M weights each
+    "small": Config(width=0.25, shared=2, reach=6, stride=1, unit=5.0),  # for images of 100 to 200 px: a quarter of
+    # the paper's 512 px, and so are steps and unit; 2.4 and 2.7 M weights
 }
 
 
@@ -71,12 +73,9 @@ class FlowNetS(System):
         self, pyramid: list[Float[Tensor, "b 2 _ _"]], flow: Float[Tensor, "b 2 h w"], valid: Bool[Tensor, "b 1 h w"]
     ) -> dict[str, Tensor]:
         """sum over scales of w_s / b sum over pixels |f_s - f / unit|, f averaged down where it is known."""
-        terms = {}
-        scales = each_scale(pyramid, flow / self.config.unit, valid, finest=4)
-        for w_s, (size, f_s, f, known) in zip(self.config.weights, scales, strict=True):
-            error = (f_s - f).norm(dim=1, keepdim=True)
-            terms[f"epe_{size}"] = w_s * (error * known).sum() / len(flow)
-        return terms
+        scales = end_point_errors(pyramid, flow / self.config.unit, valid, finest=4)
+        return {f"epe_{size}": w_s * (error * known).sum() / len(flow)
+                for w_s, (size, error, known) in zip(self.config.weights, scales, strict=True)}
 
 
 class FlowNetC(FlowNetS):
@@ -85,4 +84,5 @@ class FlowNetC(FlowNetS):
     def network(self) -> nn.Module:
         reach, stride = self.config.reach, self.config.stride
         side = 2 * (reach // stride) + 1
-        return flownet.FlowNetC(partial(correlation_2d, reach=reach, stride=stride), side**2, self.config.width)
+        cost = partial(correlation_2d, reach=reach, stride=stride)
+        return flownet.FlowNetC(cost, side**2, self.config.width, self.config.shared)

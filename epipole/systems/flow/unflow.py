@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -34,7 +34,8 @@ class Config:
     """The numbers of the authors' code. One of each tuple per scale: 1/4, 1/8, 1/16, 1/32, 1/64."""
 
     width: float = 1.0                      # share of FlowNetC's channels
-    reach: int = 20                         # of the correlation, px at 1/8 of the size, in steps of ...
+    shared: int = 3                         # layers that see one image alone: the correlation is at 1 / 2^shared
+    reach: int = 20                         # of the correlation, px at that size, in steps of ...
     stride: int = 2
     unit: float = 20.0                      # px of flow for 1 of the network's output
     weights: tuple[float, ...] = (12.7, 4.35, 3.9, 3.4, 1.1)
@@ -52,7 +53,11 @@ class Config:
 
 PRESETS = {
     "paper": Config(),
-    "small": Config(width=0.25, reach=8),   # 2.4 M weights
+    "small": Config(width=0.25, shared=2, reach=6, stride=1, unit=5.0),  # for images of 100 to 200 px; 2.7 M weights
+}
+PRESETS |= {  # what its parts are worth
+    "small_brightness": replace(PRESETS["small"], data="brightness"),
+    "small_all_seen": replace(PRESETS["small"], occlusion=False),
 }
 
 
@@ -70,7 +75,8 @@ class UnFlow(System):
         super().__init__()
         self.config = config
         cost = partial(correlation_2d, reach=config.reach, stride=config.stride)
-        self.net = FlowNetC(cost, (2 * (config.reach // config.stride) + 1) ** 2, config.width)
+        side = 2 * (config.reach // config.stride) + 1
+        self.net = FlowNetC(cost, side**2, config.width, config.shared)
 
     def forward(self, views: Views) -> Flow:
         """Flow in pixels of every view to the next, of the last one to the first.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ...engine.system import System
 from ...geometry.costvolume import correlation_1d
-from ...losses.flow import each_scale
+from ...losses.flow import end_point_errors
 from ...losses.photometric import masked_mean
 from ...nets import disparity
 from ...nets.flownet import full_size
@@ -82,10 +82,9 @@ class DispNet(System):
         weights: list[float],
     ) -> dict[str, Tensor]:
         """Weighted mean of |d_s - d| at every scale, d averaged down where it is known: epe_2 .. epe_64."""
-        terms = {}
-        for w_s, (size, d_s, d, known) in zip(weights, each_scale(pyramid, truth, valid, finest=2), strict=True):
-            terms[f"epe_{size}"] = w_s * masked_mean((d_s - d).abs(), known)
-        return terms
+        scales = end_point_errors(pyramid, truth, valid, finest=2)
+        return {f"epe_{size}": w_s * masked_mean(error, known)
+                for w_s, (size, error, known) in zip(weights, scales, strict=True)}
 
 
 class DispNetC(DispNet):
