@@ -194,6 +194,9 @@ def test_a_homography_masks_what_lies_behind():
     assert not valid[..., 10:].any()
     synthetic.sum().backward()
     assert H.grad.isfinite().all()
+    image, identity = torch.rand(1, 1, 9, 20, dtype=F64), torch.eye(3, dtype=F64)[None]
+    assert homography_warp(image, identity, 9, 20)[1].all()
+    assert not homography_warp(image, -identity, 9, 20)[1].any()  # the same pixels, behind the camera
 
 
 def test_gradcheck_of_the_homography_warp():

@@ -208,6 +208,13 @@ def test_the_cap_leaves_out_far_truth_and_lowers_far_predictions():
     assert scores["abs_rel"] == pytest.approx((40 - 20) / 20 / 3)
 
 
+def test_truth_at_a_border_of_the_range_does_not_count():
+    truth = np.array([[1.0, 2.0, 40.0, np.nextafter(40.0, 0), np.nextafter(1.0, 2)]])
+    scores = judge_depth([dense(np.ones_like(truth), truth)], DepthProtocol("none", near=1.0, cap=40.0))
+    abs_rel = next(s.value for s in scores if s.name == "abs_rel")
+    assert abs_rel == pytest.approx((0.5 + 39 / 40 + 0) / 3)
+
+
 def test_images_without_known_depth_are_left_out(truth):
     p = np.maximum(truth, 1)
     nothing = dense(p, np.zeros_like(truth))

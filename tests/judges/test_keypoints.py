@@ -73,6 +73,12 @@ def test_the_direction_of_the_homography_matters():
     assert values([pair._replace(H_second_first=np.linalg.inv(SHIFT))])["repeatability"] == 0
 
 
+def test_the_shared_view_ends_with_the_last_pixel():
+    """The images of the last two points lie less and more than half a pixel beyond the last column's centre."""
+    edge = frame([[50, 40], [89.4, 40], [89.6, 20]], [[60, 40], [99.4, 40]])
+    assert values([edge])["repeatability"] == 1
+
+
 def test_only_the_strongest_points_count():
     pair = frame([[20, 20], [40, 40]], [[30, 20], [90, 70]])
     assert values([pair])["repeatability"] == 0.5

@@ -28,6 +28,12 @@ def test_medians_and_share_by_hand():
     assert values(frames, PoseProtocol(0.1, 10.0))["share_right"] == 80
 
 
+def test_right_means_below_both_thresholds():
+    frames = [PoseFrame(pose(d, x, 0, 0), pose()) for d, x in ((0, 1.0), (0, np.nextafter(1.0, 0)), (60, 0.5))]
+    assert values(frames, PoseProtocol(1.0, 90.0))["share_right"] == pytest.approx(200 / 3)
+    assert values(frames, PoseProtocol(2.0, 59.0))["share_right"] == pytest.approx(200 / 3)
+
+
 def test_the_same_rotation_by_the_other_quaternion_is_no_error():
     q = np.array([0.1, 0.5, -0.3, 0.8]) / np.linalg.norm([0.1, 0.5, -0.3, 0.8])
     turned = [cv2.Rodrigues(2 * np.arctan2(np.linalg.norm(v), w) * v / np.linalg.norm(v))[0]

@@ -1,11 +1,12 @@
 import json
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 
 import pytest
 
 from epipole.judges.depth import DepthProtocol
 from epipole.judges.motion import MotionProtocol
 from epipole.judges.score import HIGHER, Score, advantage, better
+from epipole.judges.views import ViewProtocol
 from epipole.types.errors import InputError
 
 
@@ -15,6 +16,15 @@ def test_the_key_changes_with_every_argument():
         {"scaling": "none"}, {"crop": "garg"}, {"near": 0.5}, {"cap": 80.0}, {"average": "pixels"})]
     assert len(fields(base)) == len(others) + 1  # the name
     assert len({p.key for p in [base, *others, MotionProtocol(), MotionProtocol("se3")]}) == 8
+
+
+def test_judges_with_equal_arguments_have_keys_of_their_own():
+    @dataclass(frozen=True)
+    class Other(ViewProtocol):
+        pass
+
+    assert Other().arguments() == ViewProtocol().arguments()
+    assert Other().key != ViewProtocol().key
 
 
 def test_a_name_does_not_change_the_key_and_is_printed():

@@ -33,6 +33,11 @@ def test_every_number_equals_its_sets(threshold):
         dict(zip(names, (both / (p + g - both), both / p, both / g), strict=True)))
 
 
+def test_the_threshold_itself_is_not_occupied():
+    p = np.array([0.4, np.nextafter(0.4, 1)]).reshape(1, 1, 2)
+    assert values([VoxelFrame(p, np.ones((1, 1, 2), bool))]) == {"iou": 0.5, "precision": 1, "recall": 0.5}
+
+
 def test_all_occupied_stands_beside():
     truth = np.zeros((2, 2, 2), bool)
     truth[0] = True
