@@ -178,11 +178,10 @@ def train(
     intrinsics: tuple[float, float, float, float] | str | Path | None = None,
     seed: int = 0,
     device: str = "auto",
-    quiet: bool = False,
-    augment: bool = False,
+    quiet: bool = False, augment: bool = False, staged: bool = False,
 ) -> Path:
-    """Trains a system of the table of contents on clips of some footage, and returns the folder of the results with
-    its model.safetensors (`epipole.recipes.train.load_model` opens it).
+    """Trains a system of the table of contents on some footage, and returns the folder of the results with its
+    model.safetensors (`epipole.recipes.train.load_model` opens it).
 
     data        plain folder, folder of pairs, video, scenes of a world such as "room:0-7" (see
                 `epipole.recipes.samples`), or "world" for a procedural room rendered into `out`/footage
@@ -190,6 +189,7 @@ def train(
     frames      of a clip (3), `gap` apart and `width` pixels wide, or of a focal stack; stereo learns from pairs
     intrinsics  fx, fy, cx, cy in pixels of the footage, or a file with the 3x3 matrix; a plain folder may bring its own
     augment     show every sample through another window under another light each time; for flow and stereo
+    staged      in the stages of the system's paper, which share the steps
     """
     from .engine.fit import Train
     from .engine.log import Progress
@@ -208,7 +208,7 @@ def train(
     source = augmented(source, needs, system) if augment else source
     with nullcontext() if quiet else Progress() as progress:
         training.train(system, source, preset, Train(steps=steps, seed=seed, device=device), folder, progress=progress,
-                       data=described(named, shape, K) | {"augment": augment})
+                       data=described(named, shape, K) | {"augment": augment}, staged=staged)
     return folder
 
 

@@ -134,7 +134,7 @@ def _train(options: Namespace) -> None:
 
     folder = train(options.system, options.data, options.out, options.preset, options.steps, options.frames,
                    options.gap, options.width, options.intrinsics, options.seed, options.device,
-                   augment=options.augment)
+                   augment=options.augment, staged=options.staged)
     print(folder / "model.safetensors")
 
 

@@ -87,6 +87,8 @@ def _train(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--width", type=count, default=256, metavar="PX", help="of the images (default: 256)")
     sub.add_argument("--augment", action="store_true",
                      help="show every sample through another window under another light each time; flow and stereo")
+    sub.add_argument("--staged", action="store_true",
+                     help="train in the stages of the paper, which share the steps; demon, eigen and garg")
     sub.add_argument("--intrinsics", type=intrinsics, metavar="K",
                      help="file with the 3x3 matrix, or fx,fy,cx,cy in pixels of the footage (default: the folder's)")
     _out(sub, "folder of the results (default: runs/<SYSTEM>)")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from ..types.predictions import Prediction
+
+Stages = dict[str, tuple[tuple[str, ...], Callable[[Any], dict[str, Tensor]]]]
 
 
 class System(nn.Module):
@@ -17,6 +20,7 @@ class System(nn.Module):
     reads    fields that prediction alone reads
     forward  batch -> Prediction
     loss     batch -> {term: scalar}; terms are already weighted, the total is their sum
+    stages   those of its paper in their order, where it has some: the children that learn, and by which loss
     """
 
     paper: ClassVar[str]
@@ -28,3 +32,6 @@ class System(nn.Module):
 
     def loss(self, batch: Any) -> dict[str, Tensor]:
         raise NotImplementedError
+
+    def stages(self) -> Stages:
+        return {}

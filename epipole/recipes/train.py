@@ -7,7 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -23,6 +23,7 @@ from ..sources.source import Source
 from ..systems import SYSTEMS, config_class, load, presets
 from ..types.errors import InputError
 from ..types.views import Views
+from .staged import fit_in_stages, schedule_of
 
 FORMAT = "epipole model 1"
 DEFAULT = Train()
@@ -37,8 +38,10 @@ def train(
     batch_size: int = 4,
     progress: Progress | None = None,
     data: Mapping[str, Any] | None = None,
+    staged: bool = False,
 ) -> System:
-    """Train a system, write the folder `out`, and return the system in eval mode.
+    """Train a system, write the folder `out`, and return the system in eval mode; `staged`: in the stages of its paper,
+    which share the steps as there and have their own learning rates.
 
     `data` says what the samples follow from, in values that JSON knows (see `samples.described`): it stands in
     run.yaml, and a training on other data is another training. What it calls `data` is a name, which binds nothing.
@@ -46,26 +49,31 @@ def train(
     Interrupted at any moment and called again with the same arguments, it goes on, and on a CPU ends bit-equal to an
     uninterrupted run. With `train.seconds` the number of steps is decided by the first run and kept.
 
-    Raises InputError for an unknown name or preset, an empty source, a folder of another training or one that cannot
-    be written; MissingField if the source does not provide what the system needs; TrainingError as `fit` does.
+    Raises InputError for an unknown name or preset, stages where there are none, an empty source, a folder of another
+    training or one that cannot be written; MissingField if the source does not provide what the system needs;
+    TrainingError as `fit` does.
     """
     if preset not in presets(name):
         raise InputError(f"{name} has no preset '{preset}': choose one of {', '.join(presets(name))}")
     if not len(source):
         raise InputError("The source holds no sample: give more footage, or shorter clips")
     config, began = presets(name)[preset], time.monotonic()
+    schedule = schedule_of(name) if staged else None
     torch.manual_seed(train.seed)
     system = load(name)(config)
     source[0].keep(system.needs)
     batches = sampled(source, batch_size, train.seed)
 
     arguments = {"system": name, "preset": preset, "samples": len(source), "batch_size": batch_size,
-                 **asdict(train), **(data or {})}
+                 **asdict(train), **(data or {}), **({"staged": True} if staged else {})}
     planned = _planned(out, arguments, lambda: plan(system, batches, train))
     report = {"epipole": installed("epipole"), "finished": False, "arguments": arguments, "versions": versions()}
     _write_yaml(out / "run.yaml", report)
-    fit(system, batches, planned, log=Log(out / "log.jsonl", "train", progress),
-        checkpoint=out / "work" / "train.safetensors")
+    if schedule:
+        fit_in_stages(system, partial(sampled, source, seed=train.seed), schedule, planned, batch_size, out, progress)
+    else:
+        fit(system, batches, planned, log=Log(out / "log.jsonl", "train", progress),
+            checkpoint=out / "work" / "train.safetensors")
     save_model(out / "model.safetensors", name, config, system)
     phases = [{"name": "train", "seconds": round(time.monotonic() - began, 1)}]
     _write_yaml(out / "run.yaml", report | {"finished": True, "steps": planned.steps, "phases": phases})

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ...engine.system import System
+from ...engine.system import Stages, System
 from ...geometry.camera import intrinsics, normalise, pixel_grid, project
 from ...geometry.chain import in_one_unit
 from ...geometry.motion import se3_inverse
@@ -144,8 +145,13 @@ class Demon(System):
         """Its reciprocal within the bounds that the Config sets."""
         return 1 / rho.clamp(1 / self.config.far, 1 / self.config.near)
 
-    def stages(self) -> dict[str, tuple[tuple[str, ...], int]]:
-        """The order of training: the networks that learn, and how many answers that takes. "all" is ours."""
+    def stages(self) -> Stages:
+        """The order of training."""
+        return {stage: (learning, partial(self.loss, stage=stage))
+                for stage, (learning, _) in self.course().items() if stage != "all"}
+
+    def course(self) -> dict[str, tuple[tuple[str, ...], int]]:
+        """The networks that learn in every stage, and how many answers that takes; "all" at once is ours."""
         k = 2 * self.config.iterations
         return {
             "flow1": (("bootstrap_flow",), 1), "motion1": (("bootstrap_motion",), 2),
@@ -156,7 +162,7 @@ class Demon(System):
 
     def loss(self, views: Views, stage: str = "all") -> dict[str, Tensor]:
         """Summed over what the networks that learn in this stage say."""
-        (learning, count), pairs = self.stages()[stage], self.pairs(views)
+        (learning, count), pairs = self.course()[stage], self.pairs(views)
         truths = {scale: self.truth(views, scale) for scale in (1, 4, 32)}
         terms: dict[str, list[Tensor]] = defaultdict(list)
         for name, said in islice(self.answers(*pairs), count):

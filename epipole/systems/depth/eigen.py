@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ...engine.system import System
+from ...engine.system import Stages, System
 from ...geometry.pyramid import depth_level
 from ...geometry.zoom import zoomed
 from ...losses.depth import scale_invariant
@@ -65,11 +65,15 @@ class Eigen(System):
 
     def loss(self, views: Views) -> dict[str, Tensor]:
         """Both stages at once: each network has the loss of its own map, and the fine one's does not reach the coarse.
-        The paper trains one after the other, by `coarse_loss` and then by `fine_loss`."""
+        The paper trains one after the other, see `stages`."""
         image, *truth = self.learned_from(views)
         coarse = self.coarse(image)
         fine = self.fine(image, coarse.detach())
         return {"coarse": self.objective(coarse, *truth), "fine": self.objective(fine, *truth)}
+
+    def stages(self) -> Stages:
+        """First the coarse network, then the fine one beside it."""
+        return {"coarse": (("coarse",), self.coarse_loss), "fine": (("fine",), self.fine_loss)}
 
     def coarse_loss(self, views: Views) -> dict[str, Tensor]:
         """The first stage's: of the coarse network alone."""

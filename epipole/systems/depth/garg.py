@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from ...engine.system import System
+from ...engine.system import Stages, System
 from ...geometry.rectified import depth_of_disparity, disparity_flow, linearised_warp
 from ...geometry.warp import flow_warp
 from ...losses.photometric import masked_mean
@@ -59,8 +59,12 @@ class Garg(System):
 
     def loss(self, views: Views) -> dict[str, Tensor]:
         """E of all levels together, the coarse ones leading the fine. The paper adds one level after the other, see
-        `loss_down_to`. Raises InputError for what is no rectified pair."""
+        `stages`. Raises InputError for what is no rectified pair."""
         return self.loss_down_to(0)(views)
+
+    def stages(self) -> Stages:
+        """From the coarsest level on, which is 1/32 of the image, each stage adds the next finer one."""
+        return {f"level{k}": (("net",), self.loss_down_to(k)) for k in (3, 2, 1, 0)}
 
     def loss_down_to(self, level: int) -> Callable[[Views], dict[str, Tensor]]:
         """The loss of a stage: E of the levels from the coarsest to this one (0 is the finest, 1/4 of the image)."""
