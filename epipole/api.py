@@ -131,39 +131,32 @@ def demo(out: str | Path = "runs/demo", seed: int = 0, device: str = "auto", qui
 
 
 def render(
-    out: str | Path, family: str = "room", frames: int = DEMO_FRAMES, seed: int = 0, difficulty: int = 1,
-    quiet: bool = False, layout: str = "plain", truth: Sequence[str] = (), mesh: str | Path | None = None,
+    out: str | Path, family: str = "room", frames: int | None = None, seed: int | None = None,
+    difficulty: int | None = None, quiet: bool = False, layout: str = "plain", truth: Sequence[str] = (),
+    mesh: str | Path | None = None, workers: int = 1, **more: Any,
 ) -> Path:
-    """Renders a clip through a procedural world with exact depth and path, and returns its folder.
+    """Renders a clip through a procedural world, or draws pictures, with exact truth, and returns its folder.
 
-    layout  of the files: "plain", "kitti" or "tartanair"
-    truth   what a plain folder shall hold besides, any of `epipole.sources.worlds.TRUTHS`
-    mesh    .ply or .glb file for the scene's geometry
+    family   its name, or the world.yaml of another clip; what is None is as there, or 160 frames, seed 0, difficulty 1
+    layout   of the files: "plain", "kitti" or "tartanair"
+    truth    what a plain folder shall hold besides, any of `epipole.sources.worlds.TRUTHS`
+    mesh     .ply or .glb file for the scene's geometry
+    workers  processes that render a plain folder, which is the same for any number of them
+    more     any other field of `epipole.sources.worlds.Spec`
 
     A plain folder that holds this very clip already is left as it is. Raises InputError for what there is not, or where
     nothing can be written.
     """
-    check_seed(seed)
+    check_seed(0 if seed is None else seed)
     from .engine.log import Progress
-    from .sources.worlds import LAYOUTS, Spec, World, check_truths, is_written, write_mesh
+    from .sources.worlds.commission import commission, spec_of
 
-    check_truths(truth)
-    if layout not in LAYOUTS:
-        raise InputError(f"there is no layout {layout!r}; there are {', '.join(LAYOUTS)}")
-    if truth and layout != "plain":
-        raise InputError(f"the layout {layout} says itself what truth it holds; ask for further truth with plain only")
-    write, camera = LAYOUTS[layout]
-    spec = camera(Spec(family=family, difficulty=difficulty, frames=frames, seed=seed))
-    if mesh is not None:
-        write_mesh(World(spec), mesh)
-    if layout == "plain" and is_written(spec, out, truth):
-        return Path(out)
-    more = {"truth": tuple(truth)} if truth else {}
+    spec = spec_of(family, layout, frames=frames, seed=seed, difficulty=difficulty, **more)
     if quiet:
-        return write(spec, out, **more)
+        return commission(spec, out, layout, truth, mesh, workers)
     with Progress() as progress:
-        progress.phase("render", frames, "frames")
-        return write(spec, out, progress=lambda finished, _: progress.reach(finished), **more)
+        progress.phase("render", spec.frames, "frames")
+        return commission(spec, out, layout, truth, mesh, workers, lambda finished, _: progress.reach(finished))
 
 
 def train(

@@ -174,8 +174,8 @@ def _demo(options: Namespace) -> None:
 def _world(options: Namespace) -> None:
     from .api import render
 
-    print(render(options.out, options.family, options.frames, options.seed, options.difficulty, layout=options.layout,
-                 truth=options.truth, mesh=options.mesh))
+    chosen = {name: value for name, value in vars(options).items() if name not in ("command", "out")}
+    print(render(options.out, **chosen))
 
 
 ACTIONS = {

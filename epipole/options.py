@@ -142,18 +142,25 @@ def _demo(sub: argparse.ArgumentParser) -> None:
 
 def _world(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("family", metavar="FAMILY",
-                     help="kind of world: room, objects, tabletop, faces, street, flying, chairs")
+                     help="kind of world: room, objects, tabletop, faces, street, flying, chairs; drawn flat: shapes, "
+                     "digits, slopes; or the world.yaml of a clip, to make it again")
     _out(sub, "folder to write (required)", required=True)
     sub.add_argument("--layout", choices=("plain", "kitti", "tartanair"), default="plain",
                      help="of the files; kitti and tartanair are in stereo (default: plain)")
     sub.add_argument("--truth", type=words, default=(), metavar="A,B",
                      help="further truth in a plain folder, any of normals, semantic, instance, flow, backward_flow, "
-                     "disparity")
+                     "disparity, focus, scene, imu")
     sub.add_argument("--mesh", type=Path, metavar="FILE", help="also write the geometry, as .ply or .glb")
-    sub.add_argument("--frames", type=count, default=160, metavar="N", help="length of the clip (default: 160)")
-    sub.add_argument("--seed", type=seed, default=0, metavar="S", help="another seed, another world (default: 0)")
-    sub.add_argument("--difficulty", type=int, choices=range(4), default=1,
+    sub.add_argument("--frames", type=count, metavar="N", help="length of the clip (default: 160)")
+    sub.add_argument("--seed", type=seed, metavar="S", help="another seed, another world (default: 0)")
+    sub.add_argument("--difficulty", type=int, choices=range(4),
                      help="0: little in it, evenly lit; 3: crowded, bare and shining surfaces (default: 1)")
+    sub.add_argument("--motion", metavar="M", help="of the camera: handheld, drive, drone, orbit, rotation, static "
+                     "(default: the family's own)")
+    sub.add_argument("--width", type=count, metavar="PX", help="of the images (default: 192; of drawn ones less)")
+    sub.add_argument("--height", type=count, metavar="PX", help="of the images (default: 144; of drawn ones less)")
+    sub.add_argument("--workers", type=count, default=1, metavar="N",
+                     help="processes; the files are the same for any number (default: 1)")
 
 
 def _clip(sub: argparse.ArgumentParser) -> None:

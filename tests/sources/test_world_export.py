@@ -8,6 +8,9 @@ import pytest
 
 from epipole.formats import flo, png16
 from epipole.sources.worlds import FIELDS, TRUTHS, Spec, World, is_written, write_world
+from epipole.sources.worlds.focus import focus_stack
+from epipole.sources.worlds.imu import measure
+from epipole.sources.worlds.render import cast
 from epipole.types.errors import InputError
 
 SPEC = Spec("flying", seed=1, frames=3, width=48, height=36)
@@ -69,6 +72,58 @@ def test_disparity_comes_with_the_image_that_it_leads_to(folder: Path, world: Wo
     assert float((folder / "baseline.txt").read_text()) == SPEC.baseline
 
 
+def test_focal_stacks_are_those_of_the_lens(folder: Path, world: World) -> None:
+    distances = np.loadtxt(folder / "focus.txt")
+    assert len(distances) == 10
+    assert (np.diff(distances) > 0).all()
+    stack = focus_stack(world, 2, distances)
+    for k in (0, 9):
+        np.testing.assert_allclose(levels(folder / "focus" / str(k) / "000002.png") / 255,
+                                   stack[k].permute(1, 2, 0), atol=0.51 / 255)
+
+
+def test_the_scene_is_told_in_voxels_distances_and_points(folder: Path, world: World) -> None:
+    """What the first view sees within the box is full, of its class, and at distance 0; so are surface points."""
+    tables = np.load(folder / "scene.npz")
+    assert tables["labels"].shape == (144, 240, 240)
+    assert tables["labels_coarse"].shape == tables["tsdf"].shape == (36, 60, 60)
+    assert tables["points"].shape == tables["normals"].shape == (16384, 3)
+    assert tables["occupancy"].shape == (32, 32, 32)
+    view = cast(world.moment(0), world.camera(0))
+    points = view.origin + view.hits.t[:, None] * view.directions
+    kinds = world.scene.kind[world.scene.instance[view.hits.face]]
+    own = (points - tables["T_world_grid"][:3, 3]) @ tables["T_world_grid"][:3, :3]
+    deeper = own + 0.005 * (view.directions / np.linalg.norm(view.directions, axis=1)[:, None]
+                            @ tables["T_world_grid"][:3, :3])
+    for size, name in ((0.02, "labels"), (0.08, "tsdf")):
+        cell = np.floor(deeper / size).astype(int)
+        inside = ((cell >= 0) & (cell < tables[name].shape[::-1])).all(1)
+        assert inside.sum() > 100
+        value = tables[name][tuple(cell[inside, ::-1].T)]
+        if name == "labels":
+            assert (value == kinds[inside]).mean() > 0.9
+        else:
+            assert np.abs(value).max() < 0.24
+            assert np.median(np.abs(value)) < 0.08
+    cube = (tables["points"] - tables["T_world_cube"][:3, 3]) / tables["cube_size"] * 32
+    i, j, k = np.clip(np.floor(cube - 1e-3 * tables["normals"]), 0, 31).astype(int).T
+    assert tables["occupancy"][k, j, i].mean() > 0.5
+
+
+def test_inertial_readings_come_with_the_biases_in_them(folder: Path, world: World) -> None:
+    with (folder / "imu.csv").open() as file:
+        names = file.readline().strip().split(",")
+        rows = np.loadtxt(file, delimiter=",")
+    assert names[:2] == ["time", "gyro_x"]
+    assert rows.shape[1] == len(names) == 13
+    np.testing.assert_allclose(np.diff(rows[:, 0]), 1 / 200, atol=1e-9)
+    exact = measure(world.spec, world.path)
+    T = np.loadtxt(folder / "T_camera_imu.txt")
+    error = rows[:, 1:4] - rows[:, 7:10] - exact.gyro @ T[:3, :3]
+    assert 1e-4 < error.std() < 1e-2
+    assert np.linalg.norm(T[:3, 3]) <= 0.1
+
+
 def test_a_folder_is_finished_only_with_what_was_asked_for(tmp_path: Path, folder: Path) -> None:
     assert is_written(SPEC, folder, tuple(TRUTHS))
     assert not is_written(SPEC, tmp_path)
@@ -90,6 +145,6 @@ def test_one_and_two_workers_write_the_same_bytes(tmp_path: Path, family: str) -
     spec = Spec(family, seed=5, frames=4, width=32, height=24)
     one, two = (write_world(spec, tmp_path / str(n), workers=n, truth=tuple(TRUTHS)) for n in (1, 2))
     files = sorted(f.relative_to(one) for f in one.rglob("*") if f.is_file())
-    assert len(files) == 7 * 4 + 4 * 3 + 6
+    assert len(files) == 7 * 4 + 4 * 3 + 6 + 10 * 4 + 4
     for file in files:
         assert (one / file).read_bytes() == (two / file).read_bytes(), file

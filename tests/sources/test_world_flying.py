@@ -11,7 +11,7 @@ from epipole.sources.worlds.camera import pixel_centres
 from epipole.sources.worlds.families.flying import CLASSES, FASTEST, PLANS, loop, thing
 from epipole.sources.worlds.moving import Looping
 from epipole.sources.worlds.render import cast
-from epipole.sources.worlds.spline import spline, uncoupled
+from epipole.sources.worlds.spline import spline, turns_between, uncoupled
 
 SIZE = {"width": 96, "height": 72}
 START = torch.from_numpy(pixel_centres(96, 72))
@@ -86,8 +86,8 @@ def test_things_keep_their_pace_and_their_distance(level: int) -> None:
     pace = []
     for _ in range(30):
         way = loop(rng, plan, 4.0, 0.5)
-        closed, frames = torch.cat([way.knots, way.knots[:3]]), torch.arange(40).double() / 30
-        at = uncoupled(closed, ((frames + way.phase) / way.interval) % len(way.knots))[:, :3, 3].numpy()
+        u = (torch.arange(40).double() / 30 + way.phase) / way.interval % len(way.knots)
+        at = uncoupled(*way._closed, u)[:, :3, 3].numpy()
         np.testing.assert_allclose(way(1.0)[:3, 3], at[30], atol=1e-6)
         pace.append(np.linalg.norm(np.diff(at, axis=0), axis=1).mean() * 133 / 4)
     assert 0.4 * plan.pace < np.median(pace) < 1.3 * plan.pace
@@ -104,7 +104,7 @@ def test_nothing_that_flies_dips_into_the_hall(level: int) -> None:
     low, high = hall.min(0) + wall, hall.max(0) - wall
     for k, motion in place.motions.items():
         own = place.corners[place.instance == k].reshape(-1, 3)[::3]
-        T = uncoupled(torch.cat([motion.knots, motion.knots[:3]]), torch.arange(0, len(motion.knots), 0.17).double())
+        T = uncoupled(*motion._closed, torch.arange(0, len(motion.knots), 0.17).double())
         at = np.einsum("nij,pj->npi", T[:, :3, :3], own) + T[:, None, :3, 3].numpy()
         assert (at > low).all()
         assert (at < high).all()
@@ -113,7 +113,7 @@ def test_nothing_that_flies_dips_into_the_hall(level: int) -> None:
 def test_places_and_rotations_apart_are_those_of_scipy() -> None:
     knots = se3_exp(torch.randn(7, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64))
     u = torch.linspace(0, 3.999, 20).double()
-    T = uncoupled(knots, u).numpy()
+    T = uncoupled(knots, turns_between(knots), u).numpy()
     expected = BSpline(np.arange(-3.0, 8.0), knots[:, :3, 3].numpy(), 3)(u.numpy())
     np.testing.assert_allclose(T[:, :3, 3], expected, atol=1e-12)
     alone = knots.clone()

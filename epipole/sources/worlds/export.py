@@ -20,7 +20,7 @@ from epipole.types.errors import InputError
 from epipole.types.views import Views
 
 from .spec import Spec
-from .truths import TRUTHS, check_truths, write_legends
+from .truths import TRUTHS, check_truths
 from .world import World
 
 JPEG_QUALITY = 97
@@ -42,6 +42,9 @@ def write_world(
     flow           `flow/NNNNNN.flo` to the next frame, `occlusion/` (0: seen there, 255: hidden, 128: outside)
     backward_flow  the same to the frame before, in `backward_flow/` and `backward_occlusion/`
     disparity      `disparity/` (16 bit, 1/256 px; 0: unknown), `right/` (images), `baseline.txt` (m)
+    focus          `focus/K/NNNNNN.png` of ten slices K, `focus.txt` (m at which they are focused)
+    scene          `scene.npz`: voxels, signed distances and points of the whole scene, see `clip_truths.write_scene`
+    imu            `imu.csv`, `T_camera_imu.txt`: what an inertial sensor reads, see `clip_truths.write_imu`
 
     The same spec gives the same bytes for any number of worker processes. Raises InputError for a truth that there is
     not, and where the folder cannot be written or holds the frames of another clip.
@@ -50,7 +53,9 @@ def write_world(
     folder = make_folder(folder)
     world = _open(spec)
     _make_frame_folders(folder, len(world), truth)
-    write_legends(world, folder, truth)
+    for name in truth:
+        if (whole := TRUTHS[name].clip) is not None:
+            whole(world, folder)
     kitti.write_intrinsics(folder / "intrinsics.txt", world.K.numpy())
     kitti.write_poses(folder / "poses.txt", world.poses.numpy())
     for done, _ in enumerate(_write_frames(spec, folder, tuple(truth), workers), 1):
@@ -65,8 +70,10 @@ def write_world(
 def is_written(spec: Spec, folder: str | Path, truth: Collection[str] = ()) -> bool:
     """Whether the folder holds this very clip, whole, with these truths. Raises InputError for a world.yaml of
     something else."""
-    done, kinds = Path(folder) / "world.yaml", [kind for name in truth for kind in TRUTHS[name].folders]
-    return done.is_file() and Spec.from_yaml(done) == spec and all((Path(folder) / kind).is_dir() for kind in kinds)
+    folder, kinds = Path(folder), [TRUTHS[name] for name in truth]
+    if not (folder / "world.yaml").is_file() or Spec.from_yaml(folder / "world.yaml") != spec:
+        return False
+    return all((folder / name).exists() for kind in kinds for name in (*kind.folders, *kind.files))
 
 
 def _write_frames(spec: Spec, folder: Path, truth: tuple[str, ...], workers: int) -> Iterable[None]:
@@ -91,7 +98,8 @@ def _write_frame(spec: Spec, folder: Path, truth: tuple[str, ...], index: int) -
     depth = np.where(depth * MILLIMETRES > png16.LARGEST, 0, depth)  # too far for the file: unknown, not nearer
     png16.write(folder / "depth" / f"{index:06d}.png", depth, MILLIMETRES)
     for name in truth:
-        TRUTHS[name].write(_open(spec), folder, index)
+        if (one := TRUTHS[name].frame) is not None:
+            one(_open(spec), folder, index)
 
 
 def _make_frame_folders(folder: Path, frames: int, truth: Collection[str]) -> None:

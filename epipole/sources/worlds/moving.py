@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from .meshes import Array, rigid
 from .scene import Road
-from .spline import uncoupled
+from .spline import turns_between, uncoupled
 
 GRAVITY = 9.81
 
@@ -24,11 +25,15 @@ class Looping:
     interval: float  # s between two knots
     phase: float = 0.0  # s
 
+    @cached_property
+    def _closed(self) -> tuple[Tensor, Tensor]:
+        """The knots, the first three again behind the last, and the turns between them."""
+        knots = self.knots[torch.arange(len(self.knots) + 3) % len(self.knots)]
+        return knots, turns_between(knots)
+
     def __call__(self, time: float) -> Array:
-        u = (time + self.phase) / self.interval
-        first = int(np.floor(u))
-        four = self.knots[[(first + j) % len(self.knots) for j in range(4)]]
-        return uncoupled(four, torch.tensor([u - first], dtype=torch.float64))[0].numpy()
+        u = (time + self.phase) / self.interval % len(self.knots)
+        return uncoupled(*self._closed, torch.tensor([u], dtype=torch.float64))[0].numpy()
 
 
 @dataclass(frozen=True)

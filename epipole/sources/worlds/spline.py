@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from epipole.geometry.motion import hat, se3_exp, se3_inverse, se3_log
+from epipole.geometry.motion import hat, se3, se3_exp, se3_inverse, se3_log, so3_exp, so3_log
 
 from .meshes import Array
 
@@ -39,18 +39,25 @@ def spline(knots: Float64[Tensor, "k 4 4"], u: Float64[Tensor, "n"]) -> Float64[
     return T
 
 
-def uncoupled(knots: Float64[Tensor, "k 4 4"], u: Float64[Tensor, "n"]) -> Float64[Tensor, "n 4 4"]:
-    """Position and rotation on cubic B-splines of their own at u in [0, k - 3]: however fast a thing spins, its place
-    stays within the hull of four knots, which on SE(3) it does not."""
+def turns_between(knots: Float64[Tensor, "k 4 4"]) -> Float64[Tensor, "k-1 3"]:
+    """The rotation vector from every knot to the next one, in its own axes."""
+    return so3_log(knots[:-1, :3, :3].mT @ knots[1:, :3, :3])
+
+
+def uncoupled(
+    knots: Float64[Tensor, "k 4 4"], turns: Float64[Tensor, "k-1 3"], u: Float64[Tensor, "n"]
+) -> Float64[Tensor, "n 4 4"]:
+    """Position and rotation on cubic B-splines of their own at u in [0, k - 3], given `turns_between` the knots:
+    however fast a thing spins, its place stays within the hull of four knots, which on SE(3) it does not."""
     i = u.floor().long().clamp(0, len(knots) - 4)
     s = u - i
-    weights = torch.stack([(1 - s) ** 3, 3 * s**3 - 6 * s**2 + 4, 1 + 3 * s + 3 * s**2 - 3 * s**3, s**3], -1) / 6
-    turns = torch.zeros_like(knots)
-    turns[:, :3, :3], turns[:, 3, 3] = knots[:, :3, :3], 1.0
-    T = spline(turns, u)
-    places = knots[i[:, None] + torch.arange(4), :3, 3]
-    T[:, :3, 3] = (weights[..., None] * places).sum(1)
-    return T
+    first, second, third, last = (1 - s) ** 3, 3 * s**3 - 6 * s**2 + 4, 1 + 3 * s + 3 * s**2 - 3 * s**3, s**3
+    weights = torch.stack([first, second, third, last], -1) / 6
+    later = weights[:, 1:].flip(-1).cumsum(-1).flip(-1)  # how much of every turn is done
+    span = i[:, None] + torch.arange(4)
+    A = so3_exp(later[..., None] * turns[span[:, :3]])
+    R = knots[i, :3, :3] @ A[:, 0] @ A[:, 1] @ A[:, 2]
+    return se3(R, (weights[..., None] * knots[span, :3, 3]).sum(1))
 
 
 def _twist_matrix(xi: Float64[Tensor, "n 6"]) -> Float64[Tensor, "n 4 4"]:

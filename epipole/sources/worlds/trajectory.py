@@ -62,21 +62,16 @@ def is_clear(scene: Scene, centres: Array, times: Array | None = None) -> bool:
     hits = scene.still.rays.cast(np.repeat(centres, len(k), 0), np.tile(bundle, (len(centres), 1)))
     if hits.t.min() <= CLEARANCE * scene.stage.scale:
         return False
-    if times is None or not scene.motions:
-        return True
-    return all(_clear_of_moving(scene, c, t) for c, t in zip(centres, times, strict=True))
+    return times is None or all(_clear_of(scene, k, centres, times) for k in scene.motions)
 
 
-def _clear_of_moving(scene: Scene, centre: Array, time: float) -> bool:
-    """Whether the camera keeps out of the boxes, a clearance larger, of all that moves."""
+def _clear_of(scene: Scene, instance: int, centres: Array, times: Array) -> bool:
+    """Whether the camera keeps out of the box, a clearance larger, of one thing that moves."""
     first, far = scene.first_moving, CLEARANCE * scene.stage.scale
-    for k, motion in scene.motions.items():
-        own = scene.corners[first:][scene.instance[first:] == k].reshape(-1, 3)
-        T = motion(time)
-        at = T[:3, :3].T @ (centre - T[:3, 3])
-        if ((at > own.min(0) - far) & (at < own.max(0) + far)).all():
-            return False
-    return True
+    own = scene.corners[first:][scene.instance[first:] == instance].reshape(-1, 3)
+    T = np.stack([scene.motions[instance](time) for time in times])
+    at = np.einsum("nji,nj->ni", T[:, :3, :3], centres - T[:, :3, 3])
+    return not ((at > own.min(0) - far) & (at < own.max(0) + far)).all(1).any()
 
 
 def _wanted(spec: Spec) -> Array:
