@@ -178,7 +178,17 @@ def _world(options: Namespace) -> None:
     print(render(options.out, **chosen))
 
 
+def _pretrain(options: Namespace) -> None:
+    from .engine.log import Progress
+    from .recipes.pretrain import Worlds, pretrain
+
+    worlds = Worlds(tuple(options.worlds), options.scenes, seed=options.seed)
+    with Progress() as progress:
+        print(pretrain(options.out or Path("runs/pretrain"), worlds, options.minutes, options.steps, seed=options.seed,
+                       device=options.device, progress=progress))
+
+
 ACTIONS = {
     "learn": _learn, "inspect": _inspect, "judge": _judge, "show": _show, "train": _train, "bench": _bench,
-    "saliency": _saliency, "list": _list, "demo": _demo, "world": _world,
+    "saliency": _saliency, "list": _list, "demo": _demo, "world": _world, "pretrain": _pretrain,
 }

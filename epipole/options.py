@@ -31,6 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     command("list", "list the systems, their papers and presets")
     _demo(command("demo", "render a clip, learn it in three minutes, and judge it against its own truth"))
     _world(command("world", "render a procedural world with exact truth"))
+    _pretrain(command("pretrain", "teach the network of `learn` a start on rendered worlds"))
     return parser
 
 
@@ -161,6 +162,15 @@ def _world(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--height", type=count, metavar="PX", help="of the images (default: 144; of drawn ones less)")
     sub.add_argument("--workers", type=count, default=1, metavar="N",
                      help="processes; the files are the same for any number (default: 1)")
+
+
+def _pretrain(sub: argparse.ArgumentParser) -> None:
+    _out(sub, "folder of the weights (default: runs/pretrain)")
+    sub.add_argument("--worlds", type=words, default=("room",), metavar="A,B", help="families (default: room)")
+    sub.add_argument("--scenes", type=count, default=400, metavar="N", help="to render, 6 views each (default: 400)")
+    sub.add_argument("--minutes", type=positive, default=20.0, metavar="M", help="of learning (default: 20)")
+    sub.add_argument("--steps", type=count, metavar="N", help="training steps instead of minutes")
+    _seed_and_device(sub)
 
 
 def _clip(sub: argparse.ArgumentParser) -> None:
