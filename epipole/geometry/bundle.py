@@ -14,7 +14,7 @@ from torch import Tensor
 from .anchors import NEAR, Edges, Scene, rays, reproject, robust_cost
 from .motion import hat, se3_adjoint, se3_exp
 
-CHUNK = 24        # source frames linearised at a time: bounds the memory
+CHUNK = 8         # source frames linearised at a time: bounds the memory
 DAMPING = 1e-4    # of Levenberg-Marquardt at the start, share of the diagonal
 
 
@@ -137,8 +137,9 @@ def _reduce(scene: Scene, edges: Edges, pixels: Tensor, slots: Tensor, sigma: fl
 
 
 def _solve(system: _System, held: Bool[Tensor, "d"]) -> tuple[Tensor, float]:
-    """Camera step, and the standard deviation of the last unknown (log focal) by the curvature."""
-    S, g = system.S.clone(), system.g.clone()
+    """Camera step, and the standard deviation of the last unknown (log focal) by the curvature. Uses the system up:
+    it is the largest thing in memory."""
+    S, g = system.S, system.g
     S.diagonal().add_(1e-6)
     S[held], S[:, held] = 0, 0
     S.diagonal()[held], g[held] = 1, 0
@@ -223,6 +224,7 @@ def bundle_adjust(
         system = _reduce(scene, edges, pixels, slots, sigma, damping, prior, prior_weight)
         step, sd_now = _solve(system, held)
         trial = _apply(scene, step, system)
+        del system  # before the next one is made
         for _ in range(settle):
             trial = _settled(trial, edges, pixels, slots, sigma, prior, prior_weight)
         trial_cost = _cost(trial, edges, pixels, sigma, prior, prior_weight)
