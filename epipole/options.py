@@ -57,8 +57,9 @@ def _judge(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--truth", type=Path, metavar="FOLDER", required=True,
                      help="plain folder: images, and as far as known intrinsics.txt, poses.txt, depth/ or "
                           "sparse_depth.npz")
-    sub.add_argument("--scaling", choices=("median", "global", "none", "least_squares", "affine", "affine_inverse"),
-                     default="median", help="of depth: every image by its median, all images alike, none, or every "
+    scalings = ("median", "ratio", "global", "none", "least_squares", "affine", "affine_inverse")
+    sub.add_argument("--scaling", choices=scalings, default="median",
+                     help="of depth: every image by its median, or the median ratio, all images alike, none, or every "
                      "image by least squares (affine: with a shift, too) (default: median)")
     sub.add_argument("--crop", choices=("none", "garg", "eigen", "nyu"), default="none",
                      help="part of the image whose depth counts (default: none, all of it)")

@@ -32,8 +32,9 @@ Values = Float64[np.ndarray, "n"]
 class DepthProtocol(Protocol):
     """How depth is compared with the truth.
 
-    scaling  none: predictions are in metres; median: every image by median(truth) / median(prediction); global: all
-             images by the median of those ratios; least_squares: every image by the factor, affine: by factor and
+    scaling  none: predictions are in metres; median: every image by median(truth) / median(prediction); ratio: by
+             the median of truth / prediction, which does not jump where the median depth lies between two surfaces;
+             global: all images by the median of those; least_squares: every image by the factor, affine: by factor and
              shift, that minimise sum (s p + t - g)^2; affine_inverse: the same on inverse depth (Ranftl et al. 2020)
     crop     the part of the image that counts: all of it, Garg's or Eigen's of KITTI, or Eigen's of NYU
     near     truth at or below this does not count, and predictions are raised to it
@@ -41,7 +42,7 @@ class DepthProtocol(Protocol):
     average  images: errors of each image, then their mean over images; pixels: over the pixels of all images at once
     """
 
-    scaling: Literal["none", "median", "global", "least_squares", "affine", "affine_inverse"] = "median"
+    scaling: Literal["none", "median", "ratio", "global", "least_squares", "affine", "affine_inverse"] = "median"
     crop: Literal["none", "garg", "eigen", "nyu"] = "none"
     near: float = 1e-3
     cap: float = float("inf")
@@ -52,7 +53,8 @@ class DepthProtocol(Protocol):
 
     def words_of_scaling(self) -> str:
         """What is compared: all but the mean."""
-        scaling = {"none": "no scaling", "median": "each image median-scaled", "global": "one scale for all images",
+        scaling = {"none": "no scaling", "median": "each image median-scaled",
+                   "ratio": "each image scaled by the median ratio", "global": "one scale for all images",
                    "least_squares": "each image scaled by least squares",
                    "affine": "each image scaled and shifted by least squares",
                    "affine_inverse": "each image's inverse depth scaled and shifted by least squares"}
@@ -86,7 +88,8 @@ def judge_depth(
     scaling, its mean, as a constant has no scale of its own); and scale_spread.
 
     `frames` is read one at a time; for scaling "global" it is read twice and must be a collection, not an iterator.
-    scale_spread is the standard deviation of median(truth) / median(prediction) over images, divided by its mean.
+    scale_spread is the standard deviation of median(truth) / median(prediction) over images, divided by its mean; for
+    scalings "ratio" and "global" that of the median of truth / prediction.
     Raises InputError where nothing can be compared.
     """
     protocol = protocol or DepthProtocol()
@@ -99,7 +102,7 @@ def judge_depth(
             continue
         true, rivals = frame.z[counts], _rivals(frame, counts, protocol, train)
         counted.append(len(true))
-        ratios.append(float(np.median(true) / np.median(rivals[""])))
+        ratios.append(_scale(protocol.scaling, rivals[""], true))
         for name, depth in rivals.items():
             scaled = scaled_depth(protocol.scaling, depth, true, common.get(name, 1.0))
             means.setdefault(name, []).append(_means(np.clip(scaled, protocol.near, protocol.cap), true))
@@ -178,13 +181,13 @@ def _rivals(
 def common_scales(
     frames: Iterable[DepthFrame], protocol: DepthProtocol, train: MeanDepth | None = None
 ) -> dict[str, float]:
-    """The median over images of median(truth) / median(prediction), of the prediction (under "") and every baseline."""
+    """The median over images of the median of truth / prediction, of the prediction (under "") and every baseline."""
     ratios: dict[str, list[float]] = {}
     for frame in frames:
         counts = counted_pixels(frame, protocol)
         if counts.any():
             for name, depth in _rivals(frame, counts, protocol, train).items():
-                ratios.setdefault(name, []).append(float(np.median(frame.z[counts]) / np.median(depth)))
+                ratios.setdefault(name, []).append(_scale("global", depth, frame.z[counts]))
     return {name: float(np.median(r)) for name, r in ratios.items()}
 
 
@@ -194,11 +197,16 @@ def scaled_depth(scaling: str, p: Values, g: Values, common: float) -> Values:
         x, y = (1 / p, 1 / g) if scaling == "affine_inverse" else (p, g)
         s, t = np.linalg.lstsq(np.stack([x, np.ones_like(x)], 1), y, rcond=None)[0]
         return 1 / np.maximum(s * x + t, TINY) if scaling == "affine_inverse" else s * x + t
-    if scaling == "median":
-        return p * float(np.median(g) / np.median(p))
+    if scaling in ("median", "ratio"):
+        return p * _scale(scaling, p, g)
     if scaling == "least_squares":
         return p * float((g * p).sum() / (p * p).sum())
     return p * common
+
+
+def _scale(scaling: str, p: Values, g: Values) -> float:
+    """What lays an image's depths p over its truth g, if one factor may."""
+    return float(np.median(g / np.maximum(p, TINY)) if scaling in ("ratio", "global") else np.median(g) / np.median(p))
 
 
 def _means(p: Values, g: Values) -> Float64[np.ndarray, "9"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,8 +48,7 @@ def judge_run(
     if truth.depth is not None:
         some = _Frames(run, truth.depth, SOME)
         scores += judge_depth(_Frames(run, truth.depth), depth, truth.unit, mean_depth(some, depth))
-        scores += judge_depth_uncertainty(_Uncertain(some), DepthUncertaintyProtocol(
-            "laplace", depth=depth or DepthProtocol()))  # the distribution that learning takes errors to have
+        scores += judge_depth_uncertainty(_Uncertain(some), DepthUncertaintyProtocol(depth=of_the_clip(depth)))
     if truth.T_world_camera is not None:
         scores += judge_motion(run.path, truth.T_world_camera, motion, truth.unit)
     if truth.K is not None:
@@ -56,6 +56,13 @@ def judge_run(
         source = run.about["intrinsics"].get("source", "unknown")
         scores.append(Score("focal_error", percent, "%", protocol=f"mean over fx and fy; intrinsics {source}"))
     return scores + _flicker(run) + _costs(run)
+
+
+def of_the_clip(depth: DepthProtocol | None) -> DepthProtocol:
+    """The protocol under which uncertainty is judged: depth has one scale for the whole clip, or says metres, and what
+    is uncertain is how it errs under that."""
+    depth = depth or DepthProtocol()
+    return depth if depth.scaling == "none" else replace(depth, scaling="global")
 
 
 def why_absent(truth_folder: str | Path) -> list[str]:

@@ -44,6 +44,18 @@ def test_median_scaling_forgives_one_factor_an_image(truth):
     assert scores["scale_spread"] == pytest.approx(ratios.std() / ratios.mean())
 
 
+def test_a_median_between_two_surfaces_moves_the_scale_by_medians_but_not_by_ratios():
+    """Half of the picture lies at 1 m, half at 2 m, and a few pixels at the edge are taken for the wrong half."""
+    frames = []
+    for wrong in (3, -3):
+        truth = np.where(np.arange(100) < 50, 1.0, 2.0)[None].repeat(20, 0)
+        frames.append(dense(np.where(np.arange(100) < 50 + wrong, 1.0, 2.0)[None].repeat(20, 0), truth))
+    by_medians, by_ratios = (values(frames, DepthProtocol(scaling)) for scaling in ("median", "ratio"))
+    assert by_medians["scale_spread"] > 0.1
+    assert by_ratios["scale_spread"] == 0
+    assert by_ratios["abs_rel"] < by_medians["abs_rel"]
+
+
 def test_global_scaling_forgives_one_factor_for_all(truth):
     p = np.maximum(truth, 1)
     assert values([dense(3 * p, truth)] * 3, DepthProtocol("global"))["abs_rel"] == pytest.approx(0, abs=1e-12)
@@ -101,7 +113,7 @@ def test_one_bad_image_of_ten_pulls_both_means_differently():
     assert values(frames, DepthProtocol("none", average="pixels"))["abs_rel"] == pytest.approx(2 * 400 / 580)
 
 
-@pytest.mark.parametrize("scaling", ["none", "median", "global", "least_squares", "affine", "affine_inverse"])
+@pytest.mark.parametrize("scaling", ["none", "median", "ratio", "global", "least_squares", "affine", "affine_inverse"])
 def test_each_scaling_forgives_what_it_names_and_no_more(truth, scaling):
     true = np.maximum(truth, 1)
     spoilt = {"nothing": true, "scale": 3 * true, "shift": 2 * true + 1, "inverse": 1 / (0.5 / true + 0.2)}

@@ -14,8 +14,8 @@ from ...geometry.motion import se3_inverse
 from ...geometry.sample import sample
 from ...sources.findings import Look
 from .cache import Rows, RowWriter, whole_folder
-from .calibrate import Two, doubt
 from .correspond import FlowStore, KeyImages, flow_leaving, in_order
+from .doubt import Two, doubt
 from .measure import evened, joined, measured, prior, texture
 from .predict import KeyDepth, Predicted
 from .solve import Solution, one_thread

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from epipole.geometry.motion import se3_inverse
-from epipole.recipes.learn_video.calibrate import SHARED_BY_ALL, Two, apart, doubt
+from epipole.recipes.learn_video.doubt import SHARED_BY_ALL, Two, apart, doubt
 
 K = torch.tensor([[60.0, 0, 31.5], [0, 60, 23.5], [0, 0, 1]])
 STILL = torch.eye(4)
