@@ -25,11 +25,13 @@ def nearest_rotation(M: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b 3 3"]:
     Where M leaves R open (collinear or coincident points), the tie goes to the rotation nearest to the identity.
     The gradient is the implicit one of the optimality condition "R^T M is symmetric", (tr(S) I - S) w = vee(R^T dM -
     dM^T R) with S = R^T M and dR = R hat(w); unlike the derivative of the SVD it does not mind equal singular values,
-    and directions that M leaves open are damped instead of dividing by zero.
+    and directions that M leaves open are damped instead of dividing by zero; M = 0 gives the identity without gradient.
     """
     eps, tiny = torch.finfo(M.dtype).eps, torch.finfo(M.dtype).tiny
     with torch.no_grad():
-        size = torch.linalg.matrix_norm(M).clamp(min=tiny / eps)[..., None, None]
+        size = torch.linalg.matrix_norm(M)[..., None, None]
+        some = size > tiny / eps
+        size = torch.where(some, size, 1)
         U, s, Vt = torch.linalg.svd(M / size + 100 * eps * torch.eye(3).to(M))
         sign = torch.ones_like(s)
         sign[..., 2] = torch.linalg.det(U @ Vt).sign()
@@ -37,7 +39,7 @@ def nearest_rotation(M: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b 3 3"]:
         m = s * sign
         stiffness = m.sum(-1, keepdim=True) - m  # eigenvalues of tr(S) I - S, in the basis V
         gain = stiffness / (stiffness**2 + eps)
-        solve = (Vt.mT * gain[..., None, :]) @ Vt / size
+        solve = torch.where(some, (Vt.mT * gain[..., None, :]) @ Vt / size, 0)
     skew = R.mT @ M - M.mT @ R
     w = (solve @ torch.stack([skew[..., 2, 1], skew[..., 0, 2], skew[..., 1, 0]], -1)[..., None])[..., 0]
     return R + R @ hat(w - w.detach())  # the value is R; only the gradient passes through w

@@ -94,6 +94,7 @@ def test_degenerate_clouds_have_finite_values_and_gradients(generator, kind, dty
         torch.testing.assert_close(scale, torch.ones((), dtype=dtype), atol=1e-5, rtol=0)
     for x in (T, scale, t, source.grad, target.grad, weight.grad):
         assert torch.isfinite(x).all()
+        assert x.abs().max() < 1e4
 
 
 @pytest.mark.parametrize("kind", ["coplanar", "mirrored plane", "reversed line", "mirrored"])
@@ -135,6 +136,17 @@ def test_gradient_where_the_derivative_of_the_svd_is_infinite():
     corners = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0], dtype=F64)] * 3)
     moved = corners.clone().requires_grad_()
     assert torch.autograd.gradcheck(lambda y: procrustes(corners, y, torch.ones(8, dtype=F64)), (moved,))
+
+
+@pytest.mark.parametrize("diagonal", [(1, 0, 0), (2, 1, -1), (-1, -1, -1), (3, -1, -1), (0, 0, 0), (1e-300, 0, 0)])
+def test_what_a_matrix_leaves_open_has_a_gradient_that_is_damped_not_rounding_blown_up(diagonal):
+    """Undamped it would be about 1 / (100 roundings), 1e13."""
+    M = torch.diag(torch.tensor(diagonal, dtype=F64)).requires_grad_()
+    R = nearest_rotation(M)
+    torch.testing.assert_close(R @ R.mT, torch.eye(3, dtype=F64))
+    for k in range(9):
+        slope, = torch.autograd.grad(R.flatten()[k], M, retain_graph=True)
+        assert slope.abs().max() <= 1e8
 
 
 def test_nearest_rotation_of_a_rotation_is_itself(generator):

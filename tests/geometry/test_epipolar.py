@@ -142,6 +142,16 @@ def test_cheirality_picks_the_true_motion(seed):
     torch.testing.assert_close(back[:, :3, :3], se3_inverse(true)[:, :3, :3], atol=1e-7, rtol=0)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_match_lies_before_both_cameras_in_one_of_the_four_motions_alone(seed):
+    s = two_views(seed=seed)
+    x, y = on_plane(s)
+    four = motions_from_essential(nearest_essential(s.E))
+    votes = torch.stack([in_front(T, x, y) for T in four])
+    assert (votes.sum(0) == 1).all()
+    assert votes.sum(1).sort().values.tolist() == [0, 0, 0, 30]
+
+
 def test_distances_agree_with_kornia():
     s = two_views(3)
     x, y = noisy(s.first, 3.0), noisy(s.second, 3.0, seed=6)
