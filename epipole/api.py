@@ -14,7 +14,7 @@ from jaxtyping import Float32, UInt8
 from .formats import ply
 from .formats.run import RunFiles
 from .judges.score import Score
-from .recipes.judge_run import judge_run
+from .recipes.judge_model import judge_folder
 from .sources.plain import camera_matrix, read_truth
 from .types.errors import InputError
 from .types.seed import check_seed
@@ -66,7 +66,7 @@ class Run(RunFiles):
 
     def judge(self, truth: str | Path) -> list[Score]:
         """Scores against a plain folder that knows the truth; see `judge_run`."""
-        return judge_run(self.folder, truth)
+        return judge_folder(self.folder, truth)
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})"
@@ -120,8 +120,8 @@ def default_out(clip: str | Path) -> Path:
 
 
 def judge(run: str | Path | Run, truth: str | Path) -> list[Score]:
-    """Scores of a run, or its folder, against a plain folder that knows the truth."""
-    return judge_run(run.folder if isinstance(run, Run) else run, truth)
+    """Scores of a run, of its folder, or of a trained system's, against what knows the truth; see `judge_folder`."""
+    return judge_folder(run.folder if isinstance(run, Run) else run, truth)
 
 
 def demo(out: str | Path = "runs/demo", seed: int = 0, device: str = "auto", quiet: bool = False) -> Run:

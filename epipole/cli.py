@@ -91,15 +91,20 @@ def _inspect(options: Namespace) -> None:
 def _judge(options: Namespace) -> None:
     from .judges.depth import DepthProtocol
     from .judges.motion import MotionProtocol
+    from .recipes.judge_model import is_model, judge_model
     from .recipes.judge_run import judge_run, why_absent
 
-    depth = DepthProtocol(options.scaling, options.crop, cap=options.cap)
-    scores = judge_run(options.run, options.truth, depth, MotionProtocol(options.alignment))
+    if is_model(options.run):
+        scores, absent = judge_model(options.run, options.truth)
+    else:
+        depth = DepthProtocol(options.scaling, options.crop, cap=options.cap)
+        scores = judge_run(options.run, options.truth, depth, MotionProtocol(options.alignment))
+        absent = why_absent(options.truth)
     if options.json:
         print(json.dumps([score.as_dict() for score in scores], indent=1))
     else:
         _print_scores(scores)
-    for reason in why_absent(options.truth):
+    for reason in absent:
         print(reason, file=sys.stderr)
 
 

@@ -53,10 +53,10 @@ def _inspect(sub: argparse.ArgumentParser) -> None:
 
 
 def _judge(sub: argparse.ArgumentParser) -> None:
-    _run(sub)
+    sub.add_argument("run", type=Path, metavar="RUN", help="folder that `epipole learn` or `epipole train` wrote")
     sub.add_argument("--truth", type=Path, metavar="FOLDER", required=True,
                      help="plain folder: images, and as far as known intrinsics.txt, poses.txt, depth/ or "
-                          "sparse_depth.npz")
+                          "sparse_depth.npz; for a trained system any DATA of the bench, and judged as there")
     scalings = ("median", "ratio", "global", "none", "least_squares", "affine", "affine_inverse")
     sub.add_argument("--scaling", choices=scalings, default="median",
                      help="of depth: every image by its median, or the median ratio, all images alike, none, or every "
