@@ -45,8 +45,11 @@ SCHEDULES = {
         Stage("refine", 250_000, 2e-4)), final=0.005, weight_decay=4e-4),
     # 32 samples, 2 and 1.5 million of them; the rates are Adam's, where the paper has momentum
     "eigen": Schedule((Stage("coarse", 62_500, 1e-4), Stage("fine", 46_875, 1e-4))),
-    # what each level takes is ours
+    # what each level, and each of DispNet's scales, takes is ours
     "garg": Schedule(tuple(Stage(f"level{k}", 10_000, 1e-4) for k in (3, 2, 1, 0))),
+    **dict.fromkeys(("dispnet", "dispnetc"), Schedule(tuple(Stage(f"scale{2**k}", 10_000, 1e-4)
+                                                            for k in (6, 5, 4, 3, 2, 1)))),
+    "unflow": Schedule((Stage("all_seen", 500_000, 1e-4), Stage("occlusion", 500_000, 1e-5))),
 }
 """The steps, rates and batches of the papers."""
 

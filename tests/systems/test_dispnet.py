@@ -48,7 +48,7 @@ def test_the_objective_is_the_weighted_mean_error_where_truth_is_known():
 def test_training_moves_from_coarse_to_fine():
     model, views = DispNet(TINY), dots(5)
     with torch.no_grad():
-        first, last, own = model.stage(5)(views), model.stage(0)(views), model.loss(views)
+        first, last, own = model.about_scale(views, 5), model.about_scale(views, 0), model.loss(views)
     torch.testing.assert_close(first["epe_64"], 32 * last["epe_64"])
     torch.testing.assert_close(last["epe_2"], 32 * first["epe_2"])
     assert own == last

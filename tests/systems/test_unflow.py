@@ -45,7 +45,8 @@ def system(**changes: object) -> UnFlow:
 
 def terms(there: Tensor, back: Tensor, images: tuple[Tensor, Tensor] | None = None, **changes: object):
     first, second = images or pair()[:2]
-    return system(**changes).objective(first, second, pyramid(there), pyramid(back))
+    model = system(**changes)
+    return model.objective(first, second, pyramid(there), pyramid(back), model.config.occlusion)
 
 
 def total(*args, **changes) -> float:
@@ -102,7 +103,7 @@ def test_affine_flow_is_perfectly_smooth_and_a_bent_one_is_not():
 def test_the_consistency_pulls_at_both_flows():
     _, _, there, back = pair()
     f, b = ([x.requires_grad_() for x in pyramid(0.9 * flow)] for flow in (there, back))
-    system().objective(*pair()[:2], f, b)["consistency"].backward()
+    system().objective(*pair()[:2], f, b, True)["consistency"].backward()
     assert f[0].grad.any()
     assert b[0].grad.any()
 
@@ -111,7 +112,7 @@ def test_the_consistency_pulls_at_both_flows():
 def test_the_occluded_pull_only_where_occlusion_is_not_handled(occlusion):
     first, second, there, back = pair()
     f, b = ([x.requires_grad_() for x in pyramid(flow)] for flow in (0.5 * there, 0 * back))
-    system(occlusion=occlusion).objective(first, second, f, b)["data"].backward()
+    system().objective(first, second, f, b, occlusion)["data"].backward()
     # the square moves, nothing leads back; its inside is in no census of the pixels around it
     assert f[0].grad[..., 15:17, 19:21].any() != occlusion
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ...engine.system import System
+from ...engine.system import Stages, System
 from ...geometry.costvolume import correlation_2d
 from ...geometry.visibility import forward_backward, round_trip
 from ...geometry.warp import flow_warp
@@ -94,7 +94,15 @@ class UnFlow(System):
         return [self.config.unit * f for f in self.net(first, second)]
 
     def loss(self, views: Views) -> dict[str, Tensor]:
-        """E of eq. 7 over all neighbours.
+        """E of eq. 7 over all neighbours. Raises InputError as `either_way` does."""
+        return self.either_way(views, self.config.occlusion)
+
+    def stages(self) -> Stages:
+        """First as if everything were seen, because flow that is wrong everywhere is occluded everywhere."""
+        return {"all_seen": (("net",), partial(self.either_way, occlusion=False)), "occlusion": (("net",), self.loss)}
+
+    def either_way(self, views: Views, occlusion: bool) -> dict[str, Tensor]:
+        """E, with what is occluded left out or not.
 
         Raises InputError for single views and for images too small for a census at a quarter of the size.
         """
@@ -103,7 +111,7 @@ class UnFlow(System):
             raise InputError(f"UnFlow learns from two or more views of at least {SMALLEST} pixels along each side, "
                              f"not from {list(views.image.shape)}: give a clip, or larger images")
         first, second = views.image[:, :-1].flatten(0, 1), views.image[:, 1:].flatten(0, 1)
-        return self.objective(first, second, self.pyramid(first, second), self.pyramid(second, first))
+        return self.objective(first, second, self.pyramid(first, second), self.pyramid(second, first), occlusion)
 
     def objective(
         self,
@@ -111,6 +119,7 @@ class UnFlow(System):
         second: Float[Tensor, "b 3 h w"],
         forward: list[Float[Tensor, "b 2 _ _"]],
         backward: list[Float[Tensor, "b 2 _ _"]],
+        occlusion: bool,
     ) -> dict[str, Tensor]:
         """E = sum over scales of w_s (E_D + lambda_S E_S + lambda_C E_C), both ways, for given flow (px of the image).
 
@@ -124,26 +133,26 @@ class UnFlow(System):
                 break
             f, b = (x[s - 2][..., :h, :w] / 2**s for x in (forward, backward))
             for one, two, there, back in ((I1, I2, f, b), (I2, I1, b, f)):
-                for name, value in self.one_way(one, two, there, back, radius).items():
+                for name, value in self.one_way(one, two, there, back, radius, occlusion).items():
                     E[name].append(w_s * value)
         return {name: torch.stack(values).sum() for name, values in E.items()}
 
     def one_way(
         self, I1: Float[Tensor, "b 3 h w"], I2: Float[Tensor, "b 3 h w"], f: Float[Tensor, "b 2 h w"],
-        b: Float[Tensor, "b 2 h w"], radius: int,
+        b: Float[Tensor, "b 2 h w"], radius: int, occlusion: bool,
     ) -> dict[str, Tensor]:
         """The terms of one direction at one scale, in pixels of this scale."""
         c = self.config
         rho = partial(charbonnier, power=c.power)
         inner = within(I1, c.border)
-        seen = forward_backward(f, b, c.share, c.constant) if c.occlusion else torch.ones_like(inner)   # 1 - o, eq. 1
+        seen = forward_backward(f, b, c.share, c.constant) if occlusion else torch.ones_like(inner)   # 1 - o, eq. 1
         f_D, cut = DATA[c.data](I1, flow_warp(I2, f)[0], radius)
         terms = {"data": masked_mean(rho(f_D), (inner & seen)[..., cut, cut])}                          # E_D, eq. 2
         bent = second_order_directions(f)
         terms["smoothness"] = c.smoothness * masked_mean(rho(bent.square()), inner[:, :, None, 1:-1, 1:-1])  # eq. 4
         left, _ = round_trip(f, b)
         terms["consistency"] = c.consistency * masked_mean(rho(left.square()), inner & seen)            # eq. 6
-        if c.occlusion:
+        if occlusion:
             terms["occluded"] = c.occluded * masked_mean((~seen).to(f), inner)
         return terms
 

@@ -1,13 +1,12 @@
 """Disparity by a plain encoder-decoder, without and with a correlation layer (Mayer et al., CVPR 2016)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from ...engine.system import System
+from ...engine.system import Stages, System
 from ...geometry.costvolume import correlation_1d
 from ...losses.flow import end_point_errors
 from ...losses.photometric import masked_mean
@@ -66,13 +65,16 @@ class DispNet(System):
 
     def loss(self, views: Views) -> dict[str, Tensor]:
         """What the last stage of training minimises: the finest scale counts most."""
-        return self.stage(0)(views)
+        return self.about_scale(views, 0)
 
-    def stage(self, scale: int) -> Callable[[Views], dict[str, Tensor]]:
-        """The loss in which this scale counts most, 5 the coarsest: a training goes through them from 5 to 0."""
+    def stages(self) -> Stages:
+        """Each scale in its turn counts most, from 1/64 to 1/2."""
+        return {f"scale{2 ** (s + 1)}": (("net",), partial(self.about_scale, scale=s)) for s in reversed(range(SCALES))}
+
+    def about_scale(self, views: Views, scale: int) -> dict[str, Tensor]:
+        """The loss in which this scale counts most, 0 the finest and 5 the coarsest."""
         weights = [self.config.fade ** abs(s - scale) for s in range(SCALES)]
-        return lambda views: self.objective(
-            self.pyramid(views), views.disparity[:, 0], views.disparity_valid[:, 0], weights)
+        return self.objective(self.pyramid(views), views.disparity[:, 0], views.disparity_valid[:, 0], weights)
 
     def objective(
         self,
