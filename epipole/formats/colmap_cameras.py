@@ -57,10 +57,11 @@ def _camera(model: str, parameters: list[float], where: str) -> Camera:
 
 def write_cameras(path: str | Path, cameras: dict[int, Calibration]) -> None:
     """One line a camera; unified cameras become EUCM, which COLMAP 4 reads."""
-    write_lines(Path(path), [f"{number} {_line(*camera)}" for number, camera in cameras.items()])
+    write_lines(Path(path), [f"{number} {camera_line(*camera)}" for number, camera in cameras.items()])
 
 
-def _line(camera: Camera, width: int, height: int) -> str:
+def camera_line(camera: Camera, width: int, height: int) -> str:
+    """`MODEL width height parameters`; raises TypeError for a lens that COLMAP does not have."""
     (fx, fy, cx, cy), own = numbers(camera)
     match camera:
         case Pinhole():

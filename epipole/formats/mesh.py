@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
+from ..types.errors import InputError
 from . import ply
 from .atomic import replacing
 
@@ -27,9 +28,33 @@ def write_ply(
     table, rows = np.empty(len(vertices), ply.VERTEX), np.empty(len(faces), FACE)
     table["xyz"], table["rgb"] = vertices, colors
     rows["count"], rows["corners"] = 3, faces
-    header = ply.HEADER.format(count=len(vertices)).replace("end_header\n", FACES.format(count=len(faces)))
     with replacing(path) as part:
-        part.write_bytes(header.encode() + table.tobytes() + rows.tobytes())
+        part.write_bytes(_header(len(vertices), len(faces)) + table.tobytes() + rows.tobytes())
+
+
+def read_ply(
+    path: str | Path,
+) -> tuple[Float32[np.ndarray, "V 3"], Int[np.ndarray, "F 3"], UInt8[np.ndarray, "V 3"]]:
+    """Vertices, faces and colours of a file laid out as `write_ply` does; raises InputError for any other layout."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
+    head, mark, body = data.partition(b"end_header\n")
+    counts = {words[1]: int(words[2]) for line in head.decode("ascii", "replace").splitlines()
+              if (words := line.split())[:1] == ["element"] and len(words) == 3 and words[2].isdigit()}
+    vertices, faces = counts.get("vertex", 0), counts.get("face", 0)
+    if head + mark != _header(vertices, faces):
+        raise InputError(f"{path} is not a binary little-endian PLY of coloured vertices and triangles")
+    if len(body) != vertices * ply.VERTEX.itemsize + faces * FACE.itemsize:
+        raise InputError(f"{path} is cut off: its header announces {vertices} vertices and {faces} faces")
+    table = np.frombuffer(body, ply.VERTEX, vertices)
+    rows = np.frombuffer(body, FACE, faces, table.nbytes)
+    return table["xyz"].copy(), rows["corners"].astype(np.int64), table["rgb"].copy()
+
+
+def _header(vertices: int, faces: int) -> bytes:
+    return ply.HEADER.format(count=vertices).replace("end_header\n", FACES.format(count=faces)).encode()
 
 
 def write_glb(

@@ -5,6 +5,7 @@ The scale stands in the file's text chunk `epipole:depth_scale`, so that an imag
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from .atomic import replacing
 
 SCALE_KEY = "epipole:depth_scale"
 LARGEST = 65535
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+KEY = SCALE_KEY.encode() + b"\0"  # how a text chunk begins
 
 
 def write(path: str | Path, depth: Float[np.ndarray, "h w"], scale: float) -> None:
@@ -28,6 +31,25 @@ def write(path: str | Path, depth: Float[np.ndarray, "h w"], scale: float) -> No
     text.add_text(SCALE_KEY, repr(float(scale)))
     with replacing(path) as part:
         Image.fromarray(value.astype(np.uint16)).save(part, format="PNG", pnginfo=text, compress_level=3)
+
+
+def rescaled(data: bytes, factor: float) -> bytes:
+    """The bytes of a depth map whose depths are `factor` times those in `data`: the same pixels with another scale.
+
+    Raises InputError for what is not a PNG that tells its scale.
+    """
+    if not data.startswith(SIGNATURE):
+        raise InputError("a depth map is not a PNG; learn the clip again")
+    start = len(SIGNATURE)
+    while start + 12 <= len(data):
+        end = start + 12 + int.from_bytes(data[start : start + 4], "big")
+        kind, body = data[start + 4 : start + 8], data[start + 8 : end - 4]
+        if kind == b"tEXt" and body.startswith(KEY):
+            text = kind + KEY + repr(float(body[len(KEY) :]) / factor).encode()
+            length, check = len(text) - 4, zlib.crc32(text)
+            return data[:start] + length.to_bytes(4, "big") + text + check.to_bytes(4, "big") + data[end:]
+        start = end
+    raise InputError(f"a depth map does not say its scale in the text '{SCALE_KEY}'; learn the clip again")
 
 
 def read(

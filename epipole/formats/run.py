@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
+import torch
 import yaml
 from jaxtyping import Float32, Float64
 
+from ..geometry.camera import resize_intrinsics
 from ..types.errors import InputError
 from . import kitti, tum
 from .numbers import DAMAGED
+
+SCALING = ".scaling"    # folder of files in a new unit, which are about to take their places
 
 
 class FrameArrays(Sequence[Float32[np.ndarray, "h w"]]):
@@ -48,12 +52,14 @@ class FrameArrays(Sequence[Float32[np.ndarray, "h w"]]):
 class RunFiles:
     """What a finished run left. `about` is the content of run.yaml.
 
-    Raises InputError for a folder that is no run; for a run that is not finished or that lost a file when what it
-    lacks is asked for.
+    Raises InputError for a folder that is no run, or of which a part has another unit already; for a run that is not
+    finished or that lost a file when what it lacks is asked for.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        if (self.folder / SCALING).is_dir():
+            raise InputError(f"giving {self.folder} metres was interrupted; the same `epipole scale` again finishes it")
         try:
             about = yaml.safe_load((self.folder / "run.yaml").read_text(encoding="utf-8"))
         except OSError as error:
@@ -94,6 +100,12 @@ class RunFiles:
         """K in pixels of images of the size `image_size`."""
         fx, fy, cx, cy = (float(self._intrinsic(name)) for name in ("fx", "fy", "cx", "cy"))
         return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+
+    @property
+    def depth_intrinsics(self) -> Float64[np.ndarray, "3 3"]:
+        """K in pixels of `depth`."""
+        (width, height), (h, w) = self.image_size, self.depth[0].shape
+        return resize_intrinsics(torch.from_numpy(self.intrinsics), w / width, h / height).numpy()
 
     @property
     def image_size(self) -> tuple[int, int]:

@@ -58,3 +58,22 @@ def test_an_empty_mesh_can_be_written(tmp_path, write):
 def test_a_folder_that_is_not_there_is_said_in_words(tmp_path, surface):
     with pytest.raises(InputError, match="could not be written"):
         mesh.write_ply(tmp_path / "no" / "m.ply", *surface)
+
+
+def test_ply_is_read_as_it_was_written(tmp_path, surface):
+    mesh.write_ply(tmp_path / "m.ply", *surface)
+    for mine, its in zip(surface, mesh.read_ply(tmp_path / "m.ply"), strict=True):
+        np.testing.assert_array_equal(mine, its)
+    mesh.write_ply(tmp_path / "m.ply", *(x[:0] for x in surface))
+    assert [len(x) for x in mesh.read_ply(tmp_path / "m.ply")] == [0, 0, 0]
+
+
+def test_other_files_are_no_mesh(tmp_path, surface):
+    mesh.write_ply(tmp_path / "m.ply", *surface)
+    whole = (tmp_path / "m.ply").read_bytes()
+    for data in (whole[:-1], whole.replace(b"uchar red", b"uchar rot"), b"ply", b""):
+        (tmp_path / "m.ply").write_bytes(data)
+        with pytest.raises(InputError):
+            mesh.read_ply(tmp_path / "m.ply")
+    with pytest.raises(InputError):
+        mesh.read_ply(tmp_path / "none.ply")

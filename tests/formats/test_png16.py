@@ -66,3 +66,20 @@ def test_a_cut_file_is_refused(tmp_path, depth):
     (tmp_path / "d.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError):
         png16.read(tmp_path / "d.png")
+
+
+def test_another_unit_is_another_scale_and_the_same_pixels(tmp_path, depth):
+    depth[0, 0] = 0
+    png16.write(tmp_path / "d.png", depth, scale=5000.0)
+    (tmp_path / "m.png").write_bytes(png16.rescaled((tmp_path / "d.png").read_bytes(), 12.5))
+    (before, known), (after, still_known) = (png16.read(tmp_path / name) for name in ("d.png", "m.png"))
+    np.testing.assert_allclose(after, 12.5 * before, rtol=1e-6)
+    np.testing.assert_array_equal(known, still_known)
+    np.testing.assert_array_equal(*(cv2.imread(str(tmp_path / n), cv2.IMREAD_UNCHANGED) for n in ("d.png", "m.png")))
+
+
+def test_a_map_without_a_scale_has_no_other_unit(tmp_path, depth):
+    Image.fromarray(depth.astype(np.uint16)).save(tmp_path / "d.png")
+    for data in ((tmp_path / "d.png").read_bytes(), b"no picture", b""):
+        with pytest.raises(InputError):
+            png16.rescaled(data, 2.0)
