@@ -1,0 +1,151 @@
+"""From the unit of a monocular map to metres: the factor that a known height, distance, path or speed gives, frame by
+frame, and how far the frames differ."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..geometry.align import umeyama
+from ..geometry.camera import normalise, project, transform
+from ..geometry.ground import ground
+from ..geometry.motion import se3_inverse
+from ..geometry.robust import cauchy
+from ..geometry.sample import sample
+from ..types.errors import InputError
+
+FEWEST = 3              # frames, or pieces of a path, that have to show the factor
+WIDEST = 35.0           # per cent by which they may differ
+FAR_OFF = 0.15          # of a path's extent, by which it may miss the known one (median)
+AGREES = 0.15           # depth of a point as two frames see it
+ROUNDS = 10             # of reweighting
+PIECES = 10             # of a path, whose ends are as far apart as a piece is long
+STILL = 0.3             # pieces shorter than this share of the median tell nothing
+
+
+class Scale(NamedTuple):
+    """`factor` times a length of the map is metres."""
+
+    factor: float
+    spread_percent: float   # 1.4826 median absolute deviation of the frames' factors, of their median
+    frames: int             # that told it: frames, or pieces of the path
+    by: str                 # what was known, in words
+
+
+def by_height(
+    depths: Iterable[Float[Tensor, "1 h w"]], K: Float[Tensor, "3 3"], height: float,
+    along: Float[Tensor, "n 3"] | None = None,
+) -> Scale:
+    """From the camera's height above the ground, in m. Frames that show no ground are left out; `along` says where the
+    camera moves in each (`directions`), which is parallel to the ground where the height is constant.
+
+    Raises InputError where too few show it, or they disagree.
+    """
+    generator = torch.Generator().manual_seed(0)
+    planes = [ground(depth, K, generator, along=None if along is None else along[i]) for i, depth in enumerate(depths)]
+    factors = [height * float(q.norm()) for q in planes if q is not None]
+    return agreed(factors, f"camera height of {height:g} m above the ground",
+                  f"the ground is seen in {len(factors)} of {len(planes)} frames")
+
+
+def directions(T_world_camera: Float[Tensor, "n 4 4"], apart: int) -> Float[Tensor, "n 3"]:
+    """Where the camera moves, in its own frame: from `apart` frames before to as many after. Not of unit length."""
+    place, n = T_world_camera[:, :3, 3], len(T_world_camera)
+    frames = torch.arange(n)
+    moved = place[(frames + apart).clamp(max=n - 1)] - place[(frames - apart).clamp(min=0)]
+    return (T_world_camera[:, :3, :3].mT @ moved[..., None])[..., 0]
+
+
+def by_distance(
+    depths: Iterable[Float[Tensor, "1 h w"]], T_world_camera: Float[Tensor, "n 4 4"], K: Float[Tensor, "3 3"],
+    ends: Float[Tensor, "3 2"], metres: float,
+) -> Scale:
+    """From the distance between two points of the world (columns of `ends`), measured in every view that sees both
+    where the map has them. Raises InputError where no view does, or they disagree."""
+    factors = []
+    for depth, T in zip(depths, T_world_camera, strict=True):
+        if (length := _length_as_seen(depth, se3_inverse(T), K, ends)) is not None:
+            factors.append(metres / length)
+    return agreed(factors, f"distance of {metres:g} m between two pixels",
+                  f"both points are seen in {len(factors)} frames", fewest=1)
+
+
+def _length_as_seen(depth: Tensor, T_camera_world: Tensor, K: Tensor, ends: Tensor) -> float | None:
+    there = transform(T_camera_world, ends[:, None])
+    pixels, front = project(there, K)
+    z, inside = sample(depth[None].to(pixels), pixels[None])
+    agrees = (z[0] / there[2:] - 1).abs() < AGREES
+    if not bool((front & inside[0] & agrees).all()):
+        return None
+    seen = there / there[2:] * z[0]
+    return float((seen[:, 0, 0] - seen[:, 0, 1]).norm())
+
+
+def by_path(positions: Float[Tensor, "n 3"], metres: Float[Tensor, "n 3"]) -> Scale:
+    """From known positions of the camera, in m in any frame of reference: similarity (Umeyama 1991), reweighted, so
+    that positions that are far off count little. Raises InputError where the paths have different shapes."""
+    positions, metres = positions.double(), metres.double()
+    weight = torch.ones_like(positions[:, 0])
+    for _ in range(ROUNDS):
+        scale, R, t = umeyama(positions, metres, weight=weight)
+        off = (scale * positions @ R.mT + t - metres).norm(dim=-1)
+        weight = cauchy(off, max(2 * float(off.median()), 1e-9))
+    extent = float((metres - metres.mean(0)).norm(dim=-1).median())
+    if not (scale > 0 and extent > 0 and float(off.median()) < FAR_OFF * extent):
+        raise InputError("scale cannot be found: the known path and the learned one have different shapes; see that "
+                         "they are of the same clip, or use another measurement")
+    lag = max(1, len(positions) // PIECES)
+    mine, known = (p[lag:] - p[:-lag] for p in (positions, metres))
+    factors = _ratios(known.norm(dim=-1), mine.norm(dim=-1))
+    return agreed(factors, "known positions of the camera", "the camera hardly moves")._replace(factor=float(scale))
+
+
+def by_speed(
+    positions: Float[Tensor, "n 3"], times: Float[Tensor, "n"], speed: Float[Tensor, "n"], window: float = 1.0,
+) -> Scale:
+    """From the camera's speed in m/s at every frame; `times` in s, rising. Compared is how far the camera gets in
+    `window` seconds, so that a path that trembles is not longer for it. Raises InputError where that says nothing."""
+    positions, times, speed = positions.double(), times.double(), speed.double()
+    steps = times.diff()
+    travelled = torch.cat([steps.new_zeros(1), (steps * (speed[1:] + speed[:-1]) / 2).cumsum(0)])
+    end = torch.searchsorted(times, times + window)
+    start = torch.arange(len(times))[end < len(times)]
+    end = end[start]
+    factors = _ratios(travelled[end] - travelled[start], (positions[end] - positions[start]).norm(dim=-1))
+    return agreed(factors, f"speed of {float(speed.mean()):.3g} m/s (mean)",
+                  f"the footage has {float(times[-1] - times[0]):.3g} s with the camera in motion")
+
+
+def _ratios(known: Tensor, mine: Tensor) -> list[float]:
+    """Known lengths over the map's, of the pieces that are not short."""
+    long = (mine > STILL * mine.median()) & (known > STILL * known.median()) & (mine > 0) & (known > 0)
+    return (known[long] / mine[long]).tolist()
+
+
+def world_points(
+    depth: Float[Tensor, "1 h w"], T_world_camera: Float[Tensor, "4 4"], K: Float[Tensor, "3 3"],
+    pixels: Float[Tensor, "2 n"],
+) -> Float[Tensor, "3 n"]:
+    """What a view shows at pixels, in the world. Raises InputError for pixels outside it."""
+    rows = pixels[:, None]
+    z, inside = sample(depth[None].to(pixels), rows[None])
+    if not bool(inside.all()):
+        raise InputError("scale cannot be found: a pixel lies outside the picture")
+    return transform(T_world_camera, z[0] * normalise(K, rows))[:, 0]
+
+
+def agreed(factors: Sequence[float], by: str, otherwise: str, fewest: int = FEWEST) -> Scale:
+    """Median and spread of what frames say. Raises InputError where they are too few or differ too much; `otherwise`
+    says in words what there was to see."""
+    if len(factors) < fewest:
+        raise InputError(f"scale cannot be found by the {by}: {otherwise}; use another measurement")
+    all_of_them = torch.tensor(factors, dtype=torch.float64)
+    middle = all_of_them.quantile(0.5)
+    spread = 100 * 1.4826 * float(((all_of_them - middle).abs() / middle).quantile(0.5))
+    if not (math.isfinite(spread) and spread <= WIDEST):
+        raise InputError(f"scale cannot be found by the {by}: the {len(factors)} frames that tell it differ by "
+                         f"{spread:.0f} %; use another measurement")
+    return Scale(float(middle), spread, len(factors), by)

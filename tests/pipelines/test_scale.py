@@ -1,0 +1,129 @@
+"""The factor to metres, by everything that can be known; each beside what a naive twin says."""
+
+import math
+
+import pytest
+import torch
+
+from epipole.geometry.camera import intrinsics
+from epipole.geometry.motion import se3, so3_exp
+from epipole.pipelines.scale import agreed, by_distance, by_height, by_path, by_speed, directions, world_points
+from epipole.sources.worlds.families.street import EYE
+from epipole.sources.worlds.spec import Spec
+from epipole.sources.worlds.world import World
+from epipole.types.errors import InputError
+from tests.geometry.test_ground import HEIGHT, floor
+from tests.geometry.test_ground import K as FLOOR_K
+
+UNIT = 0.17         # of the map, in m^-1
+F64 = torch.float64
+
+
+def spiral(n: int = 60) -> torch.Tensor:
+    a = torch.linspace(0, 5, n, dtype=F64)
+    return torch.stack([8 * a.cos(), 0.3 * (3 * a).sin(), 6 * a], 1)
+
+
+def test_by_height_beside_frames_without_ground():
+    frames = [UNIT * floor(tilt) for tilt in (0.0, 4.0, 8.0, 6.0)] + [torch.full((1, 60, 80), 0.5, dtype=F64)]
+    found = by_height(frames, FLOOR_K, HEIGHT)
+    assert found.factor == pytest.approx(1 / UNIT, rel=2e-3)
+    assert found.frames == 4
+    assert found.spread_percent < 0.5
+
+
+def test_by_height_on_a_street_with_kerbs_cars_and_houses():
+    world = World(Spec("street", difficulty=2, frames=120, width=96, height=72), {"depth", "depth_valid"})
+    views = [world[i] for i in range(0, 120, 24)]
+    depths = [UNIT * torch.where(view.depth_valid, view.depth, torch.nan)[0].double() for view in views]
+    for along in (None, directions(world.poses, 3)[::24]):
+        found = by_height(depths, world.K, EYE, along)
+        assert found.factor == pytest.approx(1 / UNIT, rel=0.02)
+        assert found.frames >= 4
+        assert found.spread_percent < 3
+
+
+def test_directions_are_those_of_the_camera():
+    path = se3(so3_exp(torch.tensor([[0.0, a, 0.0] for a in (0.0, 0.5, 1.0)], dtype=F64)),
+               torch.tensor([[0.0, 0, 0], [1, 0, 1], [2, 0, 4]], dtype=F64))
+    found = directions(path, 1)
+    torch.testing.assert_close(found[0], torch.tensor([1.0, 0, 1], dtype=F64))
+    turned = path[2, :3, :3].T @ torch.tensor([1.0, 0, 3], dtype=F64)
+    torch.testing.assert_close(found[2], turned)
+
+
+def test_spread_is_that_of_the_frames():
+    tilted = [s * floor(6.0) for s in (0.9, 1.0, 1.0, 1.1, 1.2)]
+    found = by_height(tilted, FLOOR_K, HEIGHT)
+    assert found.factor == pytest.approx(1.0, rel=3e-3)
+    assert found.spread_percent == pytest.approx(148.26 * (1 - 1 / 1.1), rel=0.03)
+
+
+def test_without_ground_or_agreement_it_is_refused():
+    with pytest.raises(InputError, match="0 of 4"):
+        by_height([torch.full((1, 60, 80), 3.0)] * 4, FLOOR_K, HEIGHT)
+    with pytest.raises(InputError, match="differ"):
+        agreed([1.0, 2.0, 4.0, 8.0], "height", "")
+
+
+def test_by_path_in_another_frame_of_reference_with_outliers(generator):
+    truth, R = spiral(), so3_exp(torch.tensor([0.3, -1.0, 2.0], dtype=F64))
+    metres = truth @ R.T + torch.tensor([400.0, -20, 9], dtype=F64)
+    metres = metres + 0.02 * torch.randn(metres.shape, generator=generator, dtype=F64)
+    metres[::12] += 7.0
+    found = by_path(UNIT * truth, metres)
+    assert found.factor == pytest.approx(1 / UNIT, rel=5e-3)
+    assert found.spread_percent < 2
+    naive = (metres[1:] - metres[0]).norm(dim=1) / (UNIT * (truth[1:] - truth[0]).norm(dim=1))
+    assert abs(float(naive.mean()) * UNIT - 1) > 0.02           # what outliers do to the simple ratio
+
+
+def test_paths_of_other_shapes_are_refused(generator):
+    with pytest.raises(InputError, match="shapes"):
+        by_path(spiral(), torch.randn(60, 3, generator=generator, dtype=F64))
+    with pytest.raises(InputError):
+        by_path(spiral(), torch.zeros(60, 3, dtype=F64))
+    with pytest.raises(InputError):
+        by_path(torch.zeros(60, 3, dtype=F64), spiral())
+
+
+def test_by_speed_of_a_path_that_trembles(generator):
+    times = torch.arange(240, dtype=F64) / 24
+    speed = 5 + 3 * (times / 2).sin()
+    along = torch.cumulative_trapezoid(speed, times)
+    place = torch.zeros(240, 3, dtype=F64)
+    place[1:, 2] = UNIT * along
+    trembling = place + UNIT * 0.02 * torch.randn(place.shape, generator=generator, dtype=F64)
+    found = by_speed(trembling, times, speed)
+    assert found.factor == pytest.approx(1 / UNIT, rel=0.01)
+    arc = float(along[-1] / trembling.diff(dim=0).norm(dim=1).sum()) * UNIT
+    assert abs(arc - 1) > abs(found.factor * UNIT - 1)
+
+
+def test_a_camera_that_stands_has_no_scale():
+    times = torch.arange(50, dtype=F64) / 10
+    for place, speed in ((torch.zeros(50, 3, dtype=F64), 5.0), (spiral(50), 0.0)):
+        with pytest.raises(InputError):
+            by_speed(place, times, torch.full((50,), speed, dtype=F64))
+    with pytest.raises(InputError):
+        by_speed(spiral(5), times[:5], torch.ones(5, dtype=F64))        # half a second
+
+
+def wall_seen(x: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Depth of a wall 4 m ahead, and the pose of a camera x m to the right of the first; both in the map's unit."""
+    return torch.full((1, 48, 64), UNIT * 4, dtype=F64), se3(torch.eye(3, dtype=F64), torch.tensor([UNIT * x, 0, 0]))
+
+
+def test_by_distance_in_every_frame_that_sees_both_ends():
+    K = intrinsics(50.0, 50.0, 31.5, 23.5)
+    depths, poses = zip(*(wall_seen(x) for x in (0.0, 0.3, -0.4, 9.0)), strict=True)
+    pixels = torch.tensor([[20.0, 45], [10, 30]], dtype=F64)
+    ends = world_points(depths[0], poses[0], K, pixels)
+    metres = 4 / 50 * math.hypot(25, 20)
+    found = by_distance(depths, torch.stack(poses), K, ends, metres)
+    assert found.factor == pytest.approx(1 / UNIT, rel=1e-6)
+    assert found.frames == 3
+    nearer = [depths[0], 0.5 * depths[1], depths[2], depths[3]]       # one frame shows something before the wall
+    assert by_distance(nearer, torch.stack(poses), K, ends, metres).frames == 2
+    with pytest.raises(InputError, match="outside"):
+        world_points(depths[0], poses[0], K, pixels + 40)
