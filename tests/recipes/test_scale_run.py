@@ -1,0 +1,134 @@
+"""A run in metres: every file tells the same scale, once and again, whole or not at all."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+import yaml
+
+from epipole.formats import colmap, kitti, mesh, nerfstudio, ply, png16, tum
+from epipole.formats.calibration import pinhole
+from epipole.formats.run import SCALING, RunFiles
+from epipole.recipes import scale_run as program
+from epipole.recipes.scale_run import Known, apply_scale, finish_interrupted, scale_run
+from epipole.types.errors import InputError
+from tests.runs import FRAMES, HEIGHT, WIDTH, K, true_depth, true_path, write_run
+
+UNIT = 0.25
+POINTS = np.array([[0.0, 0, 1], [1, 2, 3], [-1, 0.5, 2]], np.float32)
+
+
+@pytest.fixture
+def run(tmp_path) -> Path:
+    """A run with every file that has a unit."""
+    folder = write_run(tmp_path / "run", UNIT, depth={"png_scale": 8000.0, "typical": 1.0, "model_factor": 2.0})
+    path = RunFiles(folder).path
+    (folder / "depth").mkdir()
+    for i in range(FRAMES):
+        png16.write(folder / "depth" / f"{i:06d}.png", UNIT * true_depth(i), 8000.0)
+    names, white = [f"{i:06d}.jpg" for i in range(FRAMES)], np.full((3, 3), 255, np.uint8)
+    colmap.write_model(folder / "colmap", pinhole(K, WIDTH, HEIGHT), names, path, UNIT * POINTS.astype(float), white)
+    nerfstudio.write_transforms(folder / "transforms.json", pinhole(K, WIDTH, HEIGHT), names, path, "cloud.ply")
+    ply.write(folder / "cloud.ply", UNIT * POINTS, white)
+    for write, name in ((mesh.write_ply, "mesh.ply"), (mesh.write_glb, "mesh.glb")):
+        write(folder / name, UNIT * POINTS, np.array([[0, 1, 2]]), white)
+    kitti.write_poses(folder.parent / "gps.txt", true_path())
+    return folder
+
+
+def check_metres(folder: Path) -> None:
+    """Every file tells the truth, in m."""
+    files, path = RunFiles(folder), true_path()
+    for i in (0, 7):
+        depth, known = png16.read(folder / "depth" / f"{i:06d}.png")
+        assert known.all()
+        np.testing.assert_allclose(depth, true_depth(i), rtol=2e-3)
+        np.testing.assert_allclose(files.depth[i], true_depth(i), rtol=2e-3)
+    model, transforms = colmap.read_model(folder / "colmap"), nerfstudio.read_transforms(folder / "transforms.json")
+    for poses in (files.path, tum.read(folder / "path_tum.txt")[1], model.T_world_camera, transforms.T_world_camera):
+        np.testing.assert_allclose(poses, path, atol=1e-4)
+    np.testing.assert_allclose(files.timestamps, np.arange(FRAMES) / 30)
+    for points in (model.points, ply.read(folder / "cloud.ply")[0], mesh.read_ply(folder / "mesh.ply")[0],
+                   trimesh.load_mesh(folder / "mesh.glb", process=False).vertices * [1, -1, -1]):
+        np.testing.assert_allclose(points, POINTS, atol=1e-4)
+    about = files.about
+    assert about["scale"] == "metres"
+    assert about["scaling"]["factor"] == pytest.approx(1 / UNIT, rel=1e-3)
+    assert about["depth"]["png_scale"] == pytest.approx(8000 * UNIT, rel=1e-3)
+    assert about["depth"]["typical"] == pytest.approx(1 / UNIT, rel=1e-3)
+    assert about["depth"]["model_factor"] == pytest.approx(2 / UNIT, rel=1e-3)
+    assert not (folder / SCALING).exists()
+
+
+def test_every_file_is_in_metres_and_again_replaces(run):
+    found = scale_run(run, Known(poses=run.parent / "gps.txt"))
+    assert found.factor == pytest.approx(1 / UNIT, rel=1e-6)
+    assert found.spread_percent < 0.1
+    check_metres(run)
+    assert scale_run(run, Known(poses=run.parent / "gps.txt")).factor == pytest.approx(1 / UNIT, rel=1e-6)
+    check_metres(run)
+    twice = true_path()
+    twice[:, :3, 3] *= 2
+    kitti.write_poses(run.parent / "gps.txt", twice)
+    assert scale_run(run, Known(poses=run.parent / "gps.txt")).factor == pytest.approx(2 / UNIT, rel=1e-6)
+    np.testing.assert_allclose(RunFiles(run).path, twice, atol=1e-6)
+
+
+def test_a_measured_distance(run):
+    """Pixels (10, 30) and (50, 30) of frame 0, whose floor there is z m deep."""
+    z = float(true_depth(0)[30, 10])
+    found = scale_run(run, Known(distance=(0.0, 10.0, 30.0, 50.0, 30.0, z * 40 / 50)))
+    assert found.factor == pytest.approx(1 / UNIT, rel=2e-2)
+    with pytest.raises(InputError):
+        scale_run(run, Known(distance=(float(FRAMES), 10.0, 30.0, 50.0, 30.0, 1.0)))
+    with pytest.raises(InputError):
+        scale_run(run, Known(distance=(0.0, 10.0, 30.0, 500.0, 30.0, 1.0)))
+
+
+def test_speed_needs_times(run):
+    speed = np.linalg.norm(np.diff(true_path()[:, :3, 3], axis=0), axis=1)
+    np.savetxt(run.parent / "speed.txt", np.c_[np.arange(FRAMES) - 0.5, [speed[0], *speed]])
+    found = scale_run(run, Known(speed=run.parent / "speed.txt", fps=1.0))
+    assert found.factor == pytest.approx(1 / UNIT, rel=0.1)
+    about = yaml.safe_load((run / "run.yaml").read_text())
+    (run / "run.yaml").write_text(yaml.safe_dump(about | {"footage": {"fps": None}}))
+    with pytest.raises(InputError, match="--fps"):
+        scale_run(run, Known(speed=1.0))
+
+
+def test_what_is_impossible_leaves_the_folder_as_it_was(run, monkeypatch):
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    np.savetxt(run.parent / "elsewhere.txt", np.random.default_rng(0).normal(size=(FRAMES, 3)))
+    for known in (Known(poses=run.parent / "elsewhere.txt"), Known(poses=run.parent / "none.txt")):
+        with pytest.raises(InputError):
+            scale_run(run, known)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setitem(program.WRITERS, "cloud.ply", full)
+    with pytest.raises(InputError, match="full"):
+        scale_run(run, Known(poses=run.parent / "gps.txt"))
+    assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
+    with pytest.raises(TypeError):
+        scale_run(run, Known())
+
+
+def test_what_is_interrupted_between_files_is_refused_and_finished(run, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(program, "finish_interrupted", lambda folder: None)
+        apply_scale(RunFiles(run), 1 / UNIT, {"factor": 1 / UNIT})
+    (run / SCALING / "cloud.ply").replace(run / "cloud.ply")
+    with pytest.raises(InputError, match="interrupted"):
+        RunFiles(run)
+    finish_interrupted(run)
+    check_metres(run)
+
+
+def test_an_unfinished_run_has_no_scale_yet(run):
+    about = yaml.safe_load((run / "run.yaml").read_text())
+    (run / "run.yaml").write_text(json.dumps(about | {"finished": False}))
+    with pytest.raises(InputError, match="not finished"):
+        scale_run(run, Known(height=1.0))
