@@ -1,0 +1,129 @@
+"""The live page of a synthetic run, asked as a browser would ask; what it shows is read back from the scene."""
+
+import builtins
+import re
+import shutil
+import socket
+import subprocess
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from epipole.formats import mesh
+from epipole.types.errors import InputError
+from epipole.viewer import live
+from epipole.viewer.live import Points, serve
+from epipole.viewer.run_folder import RunFolder
+from tests.viewer.synthetic_run import ROOM, path, write_run
+
+FRAMES = 6
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    run = write_run(tmp_path_factory.mktemp("live") / "run", FRAMES)
+    corners = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 1]], np.float32)
+    mesh.write_glb(run / "mesh.glb", corners, np.array([[0, 1, 2]]), np.full((3, 3), 200, np.uint8))
+    return run
+
+
+@pytest.fixture
+def page(folder):
+    pytest.importorskip("viser")
+    page = serve(folder, free_port())
+    yield page
+    page.stop()
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def test_a_browser_gets_a_page_on_this_machine_alone(page):
+    with urllib.request.urlopen(page.address, timeout=20) as answer:
+        assert answer.status == 200
+        assert "<html" in answer.read().decode().lower()
+    assert page.address.startswith("http://127.0.0.1:")
+    assert page.server.get_host() == "127.0.0.1"
+
+
+def test_every_layer_is_in_the_scene(page):
+    assert set(page.layers) == {"path", "cameras", "map", "mesh", "measured"}
+    lines = page.layers["path"].points
+    assert lines.shape == (FRAMES - 1, 2, 3)
+    np.testing.assert_allclose(lines[:, 0], path(FRAMES)[:-1, :3, 3], atol=1e-5)
+    assert len(page.layers["map"].points) == len(RunFolder(page.run.folder).cloud(10**9).points)
+    assert page.layers["map"].visible
+    assert not page.layers["mesh"].visible
+
+
+def test_measured_points_lie_on_the_walls_and_the_surest_come_first(page):
+    off = np.abs(np.abs(page.measured.points) - ROOM).min(1)
+    assert off.max() < 0.01
+    few, many = (page.measured.surest(percent) for percent in (20.0, 80.0))
+    assert len(few.points) < len(many.points) < len(page.measured.points)
+    assert few.log_variance.max() <= many.log_variance.max()
+    page.sift(20.0)
+    assert len(page.layers["measured"].points) == len(few.points)
+
+
+def test_the_timeline_turns_the_page(page):
+    before = np.array(page.footage.image), np.array(page.depth.image)
+    page.show(FRAMES - 1)
+    after = np.array(page.footage.image), np.array(page.depth.image)
+    assert all((a.shape != b.shape) or (a != b).any() for a, b in zip(before, after, strict=True))
+    assert f"Frame {FRAMES - 1}" in page.clock.content
+
+
+def test_a_folder_without_path_or_viser_is_refused_in_words(folder, tmp_path, monkeypatch):
+    bare = shutil.copytree(folder, tmp_path / "bare")
+    (bare / "path_kitti.txt").unlink()
+    real = builtins.__import__
+
+    def without_viser(name, *rest, **options):
+        if name == "viser":
+            raise ImportError(name)
+        return real(name, *rest, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(builtins, "__import__", without_viser)
+        with pytest.raises(InputError, match="pip install"):
+            serve(folder)
+    pytest.importorskip("viser")
+    with pytest.raises(InputError, match="path"):
+        serve(bare, free_port())
+
+
+def test_pictures_that_are_missing_leave_the_rest(folder, tmp_path):
+    pytest.importorskip("viser")
+    bare = shutil.copytree(folder, tmp_path / "bare")
+    for name in ("work", "depth.npz", "log_variance.npz", "cloud.ply", "mesh.glb"):
+        (shutil.rmtree if (bare / name).is_dir() else Path.unlink)(bare / name)
+    page = serve(bare, free_port())
+    assert set(page.layers) == {"path", "cameras"}
+    page.sift(50.0)
+    page.show(2)
+    page.stop()
+
+
+def test_the_surest_of_points():
+    points = Points(np.zeros((4, 3)), np.zeros((4, 3), np.uint8), np.array([3.0, 1, 4, 2]))
+    assert sorted(points.surest(50.0).log_variance) == [1, 2]
+    assert len(points.surest(100.0).points) == 4
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
+def test_chromium_draws_it(page, tmp_path):
+    picture = tmp_path / "page.png"
+    done = subprocess.run(
+        ["chromium", "--headless", "--no-sandbox", "--use-gl=swiftshader", "--enable-unsafe-swiftshader",
+         "--no-first-run", "--disable-background-networking", "--disable-sync", f"--user-data-dir={tmp_path / 'p'}",
+         "--virtual-time-budget=8000", f"--screenshot={picture}", "--window-size=900,600", page.address],
+        capture_output=True, text=True, timeout=180, check=True)
+    assert picture.stat().st_size > 5000
+    assert not re.search("Uncaught", done.stderr)
+    assert live.LOOPBACK in page.address
