@@ -21,6 +21,8 @@ from epipole.types.views import Views
 from tests.scene import plane_clip, plane_pair, plane_stack, plane_views
 
 each = pytest.mark.parametrize("name", SYSTEMS)
+SETTLING = {"gordon", "gordon_masked", "sfmnet", "sfmnet_camera", "sfmnet_depth"}  # these find the motion with a swing
+#                                         and swing about it unless the learning rate falls
 
 
 def make(name: str, seed: int = 0, augment: bool = True) -> System:
@@ -104,7 +106,8 @@ def test_a_gradient_reaches_every_weight(name):
 def test_learns_one_batch_by_heart(name):
     system, totals = make(name, augment=False), []
     views = scenes_for(system, height=32, width=48)
-    fit(system, lambda _: views, Train(steps=20, learning_rate=2e-3, device="cpu"),
+    final = 0.1 if name in SETTLING else 1.0
+    fit(system, lambda _: views, Train(steps=20, learning_rate=2e-3, final=final, device="cpu"),
         on_step=lambda step, batch, terms: totals.append(float(sum(terms.values()))))
     assert max(totals[-3:]) < 0.5 * totals[0]
 

@@ -22,9 +22,9 @@ class DepthDecoder(nn.Module):
         widths = [max(4, round(width * w)) for w in WIDTHS]
         skips = [*channels[-2::-1], 0]
         before = [channels[-1], *widths[:-1]]
-        self.up = nn.ModuleList(_Conv(b, w) for b, w in zip(before, widths, strict=True))
-        self.merge = nn.ModuleList(_Conv(w + s, w) for w, s in zip(widths, skips, strict=True))
-        self.predict = nn.ModuleList(_Conv(w, outputs) for w in widths[1:])
+        self.up = nn.ModuleList(ReflectedConv(b, w) for b, w in zip(before, widths, strict=True))
+        self.merge = nn.ModuleList(ReflectedConv(w + s, w) for w, s in zip(widths, skips, strict=True))
+        self.predict = nn.ModuleList(ReflectedConv(w, outputs) for w in widths[1:])
 
     def forward(
         self, features: Sequence[Float[Tensor, "b _ _ _"]], size: Sequence[int]
@@ -56,7 +56,7 @@ class PoseDecoder(nn.Module):
         return 0.01 * self.layers(feature).float().mean((-2, -1)).unflatten(1, (self.motions, 6))
 
 
-class _Conv(nn.Conv2d):
+class ReflectedConv(nn.Conv2d):
     """A 3x3 convolution padded by reflection; a side of one pixel, which has nothing to reflect, by repetition."""
 
     def __init__(self, inputs: int, outputs: int):

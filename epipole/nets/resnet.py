@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from .convolution import BatchNorm
 
+Norm = Callable[[int], nn.Module]   # layer for so many channels
 Depth = Literal[18, 34, 50, 101, 152]
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 WIDTHS = (64, 128, 256, 512)
@@ -22,13 +23,15 @@ class BasicBlock(nn.Module):
 
     expansion = 1
 
-    def __init__(self, inputs: int, width: int, stride: int = 1, dilations: tuple[int, int] = (1, 1)):
+    def __init__(
+        self, inputs: int, width: int, stride: int = 1, dilations: tuple[int, int] = (1, 1), norm: Norm = BatchNorm
+    ):
         super().__init__()
         self.conv1 = _conv(inputs, width, 3, stride, dilations[0])
-        self.bn1 = BatchNorm(width)
+        self.bn1 = norm(width)
         self.conv2 = _conv(width, width, 3, dilation=dilations[1])
-        self.bn2 = BatchNorm(width)
-        self.downsample = _shortcut(inputs, width, stride)
+        self.bn2 = norm(width)
+        self.downsample = _shortcut(inputs, width, stride, norm)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d y x"]:
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
@@ -40,15 +43,17 @@ class Bottleneck(nn.Module):
 
     expansion = 4
 
-    def __init__(self, inputs: int, width: int, stride: int = 1, dilations: tuple[int, int] = (1, 1)):
+    def __init__(
+        self, inputs: int, width: int, stride: int = 1, dilations: tuple[int, int] = (1, 1), norm: Norm = BatchNorm
+    ):
         super().__init__()
         self.conv1 = _conv(inputs, width, 1)
-        self.bn1 = BatchNorm(width)
+        self.bn1 = norm(width)
         self.conv2 = _conv(width, width, 3, stride, dilations[0])
-        self.bn2 = BatchNorm(width)
+        self.bn2 = norm(width)
         self.conv3 = _conv(width, 4 * width, 1)
-        self.bn3 = BatchNorm(4 * width)
-        self.downsample = _shortcut(inputs, 4 * width, stride)
+        self.bn3 = norm(4 * width)
+        self.downsample = _shortcut(inputs, 4 * width, stride, norm)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d y x"]:
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
@@ -65,22 +70,25 @@ class ResNet(nn.Module):
     width   share of the channels
     dense   the last two stages keep 1/8 of the size and widen their 3x3 kernels by 2 and 4 instead: the same weights
             see as far (Chen et al. 2015)
+    norm    the layer after every convolution; another one's weights may count differently
     """
 
-    def __init__(self, depth: Depth = 18, inputs: int = 3, dense: bool = False, width: float = 1.0):
+    def __init__(
+        self, depth: Depth = 18, inputs: int = 3, dense: bool = False, width: float = 1.0, norm: Norm = BatchNorm
+    ):
         super().__init__()
         block: Callable[..., BasicBlock | Bottleneck] = Bottleneck if depth >= 50 else BasicBlock
         expansion = Bottleneck.expansion if depth >= 50 else BasicBlock.expansion
         widths = [max(4, round(width * w)) for w in WIDTHS]
         self.conv1 = _conv(inputs, widths[0], 7, 2)
-        self.bn1 = BatchNorm(widths[0])
+        self.bn1 = norm(widths[0])
         before, stages = widths[0], []
         for level, (channels, blocks) in enumerate(zip(widths, BLOCKS[depth], strict=True)):
             dilation = 2 ** (level - 1) if dense and level >= 2 else 1
             stride = 1 if level == 0 or dilation > 1 else 2
-            first = block(before, channels, stride, (max(dilation // 2, 1), dilation))
+            first = block(before, channels, stride, (max(dilation // 2, 1), dilation), norm)
             before = expansion * channels
-            rest = (block(before, channels, 1, (dilation, dilation)) for _ in range(blocks - 1))
+            rest = (block(before, channels, 1, (dilation, dilation), norm) for _ in range(blocks - 1))
             stages.append(nn.Sequential(first, *rest))
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.channels = (widths[0], *(expansion * w for w in widths))
@@ -100,7 +108,7 @@ def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int
     return layer
 
 
-def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Module:
+def _shortcut(inputs: int, outputs: int, stride: int, norm: Norm) -> nn.Module:
     if stride == 1 and inputs == outputs:
         return nn.Identity()
-    return nn.Sequential(_conv(inputs, outputs, 1, stride), BatchNorm(outputs))
+    return nn.Sequential(_conv(inputs, outputs, 1, stride), norm(outputs))

@@ -1,0 +1,59 @@
+"""The networks of Depth from Videos in the Wild."""
+
+import torch
+import torch.nn.functional as F
+
+from epipole.nets.gordon import LEAST, MotionFieldNet, RandomLayerNorm, SoftplusDepthNet
+
+
+def test_quiet_moments_are_those_of_instance_norm(generator):
+    x, norm = torch.randn(2, 5, 6, 7, generator=generator), RandomLayerNorm(5)
+    with torch.no_grad():
+        norm.weight += torch.arange(5.0)
+        norm.bias += 0.3
+    expected = F.instance_norm(x, weight=norm.weight, bias=norm.bias, eps=1e-3)
+    torch.testing.assert_close(norm(x), expected, atol=1e-5, rtol=1e-5)
+    norm.sigma = 0.5
+    torch.testing.assert_close(norm.eval()(x), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_noise_multiplies_both_moments_and_never_changes_their_sign(generator):
+    torch.manual_seed(0)
+    norm = RandomLayerNorm(1)
+    norm.sigma = 0.5
+    noise = norm.noise(torch.zeros(20_000))
+    assert noise.abs().max() <= 1
+    assert 0.4 < noise.std() < 0.5
+    x = 3 + 2 * torch.randn(400, 1, 8, 8, generator=generator)
+    y = norm(x)
+    slope = y.std((1, 2, 3)) / x.std((1, 2, 3))         # 1 / sqrt(v')
+    middle = x.mean((1, 2, 3)) - y.mean((1, 2, 3)) / slope  # m'
+    assert (middle / 3).std() > 0.3
+    assert (1 / slope).std() > 0.3
+
+
+def test_motion_scales_stay_positive_and_can_come_back():
+    torch.manual_seed(0)
+    net = MotionFieldNet(0.05)
+    with torch.no_grad():
+        plain = net(pair := torch.rand(1, 6, 40, 48))
+        net.scales.copy_(torch.tensor([-1.0, 0.02]))
+    changed = net(pair)
+    torch.testing.assert_close(changed.rotation, plain.rotation * LEAST / 0.01)
+    torch.testing.assert_close(changed.translation, 2 * plain.translation)
+    changed.rotation.sum().backward()
+    assert net.scales.grad[0] != 0
+
+
+def test_the_residual_is_as_large_as_the_image_whatever_its_size():
+    torch.manual_seed(0)
+    motion = MotionFieldNet(0.05)(torch.rand(2, 6, 37, 61))
+    assert motion.residual.shape == (2, 3, 37, 61)
+    assert (motion.focal > 0).all()
+
+
+def test_depth_is_positive_and_as_large_as_the_image():
+    torch.manual_seed(0)
+    depth = SoftplusDepthNet(0.1)(torch.rand(2, 3, 37, 61))
+    assert depth.shape == (2, 1, 37, 61)
+    assert (depth > 0).all()
