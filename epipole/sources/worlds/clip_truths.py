@@ -81,4 +81,4 @@ def write_scene(world: World, folder: Path) -> None:
         "T_world_cube": cube.T_world_grid, "cube_size": np.array(CUBE * cube.size),
     }
     with replacing(folder / "scene.npz") as part:
-        np.savez_compressed(part, allow_pickle=False, **arrays)
+        np.savez_compressed(part, **arrays)

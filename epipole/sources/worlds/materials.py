@@ -115,13 +115,11 @@ class Materials:
         along = np.array([[1, 2], [0, 2], [0, 1]])[across]
         p = Points(at, np.take_along_axis(at, along, 1), footprint, self.colours[material], self.frequency[material],
                    self.offset[material])
-        albedo = np.empty((len(at), 3), np.float32)
-        pattern = self.pattern[material]
-        for k in np.unique(pattern):
-            mask = pattern == k
-            q = p.of(mask)
-            keep = detail(0.7 * q.frequency, q.footprint)
-            albedo[mask] = mix(self.mean[material[mask]], PATTERNS[k](q), keep)
+        albedo = self.mean[material].astype(np.float32)
+        pattern, keep = self.pattern[material], detail(0.7 * p.frequency, footprint)
+        for k in np.flatnonzero(np.bincount(pattern)):
+            mask = np.flatnonzero((pattern == k) & (keep > 0))
+            albedo[mask] = mix(albedo[mask], PATTERNS[k](p.of(mask)), keep[mask])
         grain = fractal(p, p.frequency * 1.7)  # nothing is so even that it could not be followed
         return np.clip(albedo * (1 + self.grain[material] * grain)[:, None], 0.01, 0.95)
 

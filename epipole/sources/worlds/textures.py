@@ -62,11 +62,14 @@ def detail(frequency: Array, footprint: Array) -> Array:
 
 
 def fractal(q: Points, frequency: Array, octaves: int = 3) -> Array:
-    """Noise of several octaves around 0, about -0.5..0.5."""
+    """Noise of several octaves around 0, about -0.5..0.5; what is too fine to be seen is not computed."""
     total = np.zeros(len(q.at), np.float32)
     for k in range(octaves):
         f = frequency * 2.1**k
-        total += (noise(q.at * f[:, None] + q.offset + 17.3 * k) - 0.5) * detail(f, q.footprint) * 0.62**k
+        keep = detail(f, q.footprint)
+        seen = np.flatnonzero(keep)
+        at = q.at[seen] * f[seen, None] + q.offset[seen] + 17.3 * k
+        total[seen] += (noise(at) - 0.5) * keep[seen] * 0.62**k
     return total
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import Tensor
 from epipole.types.errors import InputError
 from epipole.types.views import Views
 
-from .camera import Camera, pixel_centres
+from .camera import Camera
 from .families import FAMILIES
 from .imu import Imu, measure
 from .materials import draw_materials
@@ -48,6 +48,7 @@ class World:
         self.scene = self.family.scene(spec, spec.random("layout"))
         self.materials = draw_materials(self.scene.surfaces, spec.difficulty, spec.random("textures", spec.textures))
         self.K: Float64[Tensor, "3 3"] = torch.from_numpy(spec.intrinsics())
+        self._views = lru_cache(maxsize=2)(lambda index: cast(self.moment(index), self.camera(index)))
 
     @cached_property
     def path(self) -> Path:
@@ -85,11 +86,14 @@ class World:
         """The scene as it is when view `index` is taken."""
         return self.scene.at(index / self.spec.fps)
 
+    def view(self, index: int) -> View:
+        """What the pixels of view `index` meet; that of the two views asked for last is at hand."""
+        return self._views(range(len(self))[index])
+
     def __getitem__(self, index: int) -> Views:
         """View `index` (unbatched, N=1), without what leads to other views; raises IndexError beyond the clip."""
         i = range(len(self))[index]
-        camera, moment = self.camera(i), self.moment(i)
-        row = self._seen(i, camera, cast(moment, camera), self.provides)
+        row = self._seen(i, self.camera(i), self.view(i), self.provides)
         if "imu" in self.provides:
             row["imu"] = self._readings(i, 1)
         return Views(**row)
@@ -124,7 +128,7 @@ class World:
         if "imu" in names and (len(gaps) > 1 or min(gaps) < 1):
             raise InputError(f"inertial readings lead from view to view at even gaps, not to {list(indices)}")
         cameras, moments = [self.camera(i) for i in indices], [self.moment(i) for i in indices]
-        views = [cast(m, c) for m, c in zip(moments, cameras, strict=True)]
+        views = [self.view(i) for i in indices]
         rows = [self._seen(i, c, v, names) for i, c, v in zip(indices, cameras, views, strict=True)]
         for k, row in enumerate(rows):
             if "imu" in names:
@@ -182,9 +186,9 @@ class World:
         return torch.from_numpy(target), torch.from_numpy(found.seen)
 
     def _track(self, i: int, j: int, pixels: np.ndarray | None) -> Track:
-        now, then, camera = self.moment(i), self.moment(j), self.camera(i)
-        at = pixel_centres(camera.width, camera.height) if pixels is None else pixels
-        return track(self.scene, now, cast(now, camera, at), then, self.camera(j))
+        now, then = self.moment(i), self.moment(j)
+        view = self.view(i) if pixels is None else cast(now, self.camera(i), pixels)
+        return track(self.scene, now, view, then, self.camera(j))
 
 
 def _known(fields: Collection[str]) -> frozenset[str]:
