@@ -23,6 +23,7 @@ from tests.scene import plane_clip, plane_pair, plane_stack, plane_views
 each = pytest.mark.parametrize("name", SYSTEMS)
 SETTLING = {"gordon", "gordon_masked", "sfmnet", "sfmnet_camera", "sfmnet_depth"}  # these find the motion with a swing
 #                                         and swing about it unless the learning rate falls
+STEPS = {"flownetc": 40}  # at first, products of features are small beside the features of the first image
 
 
 def make(name: str, seed: int = 0, augment: bool = True) -> System:
@@ -107,7 +108,7 @@ def test_learns_one_batch_by_heart(name):
     system, totals = make(name, augment=False), []
     views = scenes_for(system, height=32, width=48)
     final = 0.1 if name in SETTLING else 1.0
-    fit(system, lambda _: views, Train(steps=20, learning_rate=2e-3, final=final, device="cpu"),
+    fit(system, lambda _: views, Train(steps=STEPS.get(name, 20), learning_rate=2e-3, final=final, device="cpu"),
         on_step=lambda step, batch, terms: totals.append(float(sum(terms.values()))))
     assert max(totals[-3:]) < 0.5 * totals[0]
 

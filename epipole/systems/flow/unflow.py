@@ -53,7 +53,7 @@ class Config:
 
 PRESETS = {
     "paper": Config(),
-    "small": Config(width=0.25, shared=2, reach=6, stride=1, unit=5.0),  # for images of 100 to 200 px; 2.7 M weights
+    "small": Config(width=0.25, reach=8),   # 2.4 M weights
 }
 PRESETS |= {  # what its parts are worth
     "small_brightness": replace(PRESETS["small"], data="brightness"),
