@@ -56,7 +56,7 @@ def matched(first: Features, second: Features) -> Int[Tensor, "m 2"]:
     return torch.stack([row[keep], column[keep, 0]], 1)
 
 
-def learn_vocabulary(words: Sequence[Float[Tensor, "n d"]], size: int = WORDS, seed: int = 0) -> Float[Tensor, "k d"]:
+def learn_vocabulary(words: Sequence[Float[Tensor, "_ d"]], size: int = WORDS, seed: int = 0) -> Float[Tensor, "k d"]:
     """The centres of k-means (started by k-means++) over descriptors of all images, at most `SAMPLE` of them and no
     more centres than a tenth of them. The same for the same seed."""
     every = torch.cat(list(words)).double().numpy()
@@ -67,7 +67,7 @@ def learn_vocabulary(words: Sequence[Float[Tensor, "n d"]], size: int = WORDS, s
     return torch.from_numpy(centres).float()
 
 
-def describe(words: Sequence[Float[Tensor, "n d"]], vocabulary: Float[Tensor, "k d"]) -> Float[Tensor, "m k*d"]:
+def describe(words: Sequence[Float[Tensor, "_ d"]], vocabulary: Float[Tensor, "k d"]) -> Float[Tensor, "m k*d"]:
     """One vector an image. The mean over the images is taken off: what all of a clip has in common tells no place."""
     each = torch.stack([vlad(one, vocabulary) for one in words])
     return torch.nn.functional.normalize(each - each.mean(0), dim=1)
