@@ -11,12 +11,13 @@ from torch import Tensor
 from .camera import project
 from .icp import Icp, Kernel
 from .motion import move, se3, so3_exp
-from .neighbours import RUN, Tree, bound, inverse, search, tree
+from .neighbours import RUN, Tree, bound, inverse, rows, search, tree
 from .normals import map_normals
 
-COARSE = 8        # one run of neighbouring points in this many takes part until they first stand still
-STILL = 1e-3      # standstill: no point moves by more than this share of the residuals' root mean square,
-ROUGH = 3e-2      # and by more than this one while an eighth takes part
+COARSE = 16       # one run of neighbouring points in this many takes part until they first stand still
+STILL = 1e-2      # standstill: no point moves by more than this share of the residuals' root mean square, which is
+                  # what the noise of ten thousand points leaves open; one more step follows
+ROUGH = 0.1       # the same while one run in so many takes part
 
 
 class _Pairs(NamedTuple):
@@ -41,14 +42,14 @@ def icp_plane(
     """The rigid T that minimises 1/2 sum_k w_k (n_c(k) . (T source_k - target_c(k)))^2 over T and the correspondences.
 
     Alternates exact nearest neighbours, no farther than `reach`, with Gauss-Newton steps from `start` (the identity)
-    on, `iterations` times at most or until the points stand still; large clouds first with every eighth run of
+    on, `iterations` times at most or until the points stand still; large clouds first with one in COARSE runs of
     neighbouring points. `kernel` gives w by the distance to the plane. What the planes leave open is not moved. The
     search has no gradient; given the pairs and weights it ends with, T and the residuals are differentiable in all
     three clouds.
     """
     own, among = tree(source.detach()), tree(target.detach())
     T = torch.eye(4).to(source) if start is None else start.detach()
-    for every, still in [(COARSE, ROUGH), (1, STILL)][len(own.leaves) < 100 * COARSE:]:
+    for every, still in [(COARSE, ROUGH), (1, STILL)][len(own.leaves) < 50 * COARSE:]:
         find = _Nearest(own, every, among, reach)
         T, found = _converge(find.points, target.detach(), normal.detach(), find, T, iterations, kernel, still)
     given = own.slot[inverse(own.order)]
@@ -88,32 +89,41 @@ def icp_projective(
 
 class _Nearest:
     """Pairs by exact search, and none for points that have moved by less than half of what their second nearest is
-    farther than their nearest: theirs cannot have changed (Greenspan & Godin 2001)."""
+    farther than their nearest: theirs cannot have changed (Greenspan & Godin 2001). For the others, those two tell how
+    far to look."""
 
     def __init__(self, source: Tree, every: int, among: Tree, reach: float) -> None:
         self.points = source.leaves[::every].mT.reshape(-1, 3)
         self.real = source.full[:-1:every, 0].isfinite().flatten()
         self.among, self.reach = among, reach
+        self.searched = False
         self.seen = self.points.view(-1, RUN, 3)                              # where the search was made
-        self.place = torch.zeros_like(self.real, dtype=torch.long).view(-1, RUN)   # what it found, on the curve
+        self.places = torch.zeros_like(self.seen[..., :2], dtype=torch.long)  # the two nearest it found, on the curve
         self.slack = torch.full_like(self.seen[..., 0], -torch.inf)           # how far a point may stray from there
 
     def __call__(self, moved: Tensor) -> _Pairs:
         runs = moved.view(-1, RUN, 3)
         stale = ((runs - self.seen).norm(dim=-1) >= self.slack).any(-1).nonzero()[:, 0]
         if len(stale):
-            self._search(runs[stale], stale)
-        place = self.place.flatten()
-        apart = (moved - self.among.points[place]).norm(dim=-1)
-        return _Pairs(self.among.order[place], self.real & (apart <= self.reach))
+            self._search(rows(runs, stale), stale)
+        place = self.places[..., 0].flatten()
+        apart = (moved - rows(self.among.points, place)).norm(dim=-1)
+        return _Pairs(rows(self.among.order, place), self.real & (apart <= self.reach))
 
     def _search(self, runs: Tensor, stale: Tensor) -> None:
         leaves = runs.mT.contiguous()
-        place, square = search(leaves, self.among, 2, bound(leaves, self.among, 2).clamp(max=self.reach**2))
+        limit = self._known(runs, stale) if self.searched else bound(leaves, self.among, 2)
+        place, square = search(leaves, self.among, 2, limit.clamp(max=self.reach**2))
         nearest, second = square.sqrt().clamp(max=self.reach).unbind(-1)
-        self.seen = self.seen.index_copy(0, stale, runs)
-        self.place = self.place.index_copy(0, stale, place[..., 0])
+        self.seen, self.searched = self.seen.index_copy(0, stale, runs), True
+        self.places = self.places.index_copy(0, stale, place)
         self.slack = self.slack.index_copy(0, stale, (second - nearest).nan_to_num(-1) / 2)
+
+    def _known(self, runs: Tensor, stale: Tensor) -> Tensor:
+        """What no point of a run has to exceed: its squared distance to the two that were nearest before."""
+        places = rows(self.places, stale)
+        square = (runs[..., None, :] - rows(self.among.points, places)).square().sum(-1).amax(-1)
+        return torch.where(places[..., 0] == places[..., 1], torch.inf, square).amax(-1)  # equal: only one was found
 
 
 @torch.no_grad()
@@ -152,21 +162,22 @@ def _step(
     square. About the points' centre and in units of their spread, so that turns and shifts weigh alike."""
     count = matched.sum(-1, keepdim=True).clamp(min=1)
     share = (matched / count)[..., None].to(point)
-    centre = (share * point.detach()).sum(-2, keepdim=True)
+    centre = share.mT @ point.detach()
     arm = point - centre
     least = torch.finfo(point.dtype).tiny ** 0.25
-    spread = (share * arm.detach() ** 2).sum((-2, -1)).sqrt().clamp(min=least)[..., None]
+    spread = (share.mT @ arm.detach().square()).sum((-2, -1)).sqrt().clamp(min=least)[..., None]
     residual = (normal * (match - point)).sum(-1)
     weight = share[..., 0] if kernel is None else share[..., 0] * kernel(residual.detach())
     J = torch.cat([normal, torch.linalg.cross(arm, normal) / spread[..., None]], -1)
-    H = (weight[..., None] * J).mT @ J
+    WJ = weight[..., None] * J
+    H = WJ.mT @ J
     if newton:
         H = H - _curvature(arm / spread[..., None], normal, weight * residual / spread)
-    x = _solve(H.detach(), (J.mT @ (weight * residual)[..., None])[..., 0])
+    x = _solve(H.detach(), (WJ.mT @ residual[..., None])[..., 0])
     R = so3_exp(x[..., 3:] / spread)
     t = x[..., :3] + centre[..., 0, :] - (R @ centre.mT)[..., 0]
     shift = x.detach()[..., :3].norm(dim=-1) + 2 * x.detach()[..., 3:].norm(dim=-1)
-    rms = (share[..., 0] * residual.detach() ** 2).sum(-1).sqrt()
+    rms = (share.mT @ residual.detach().square()[..., None])[..., 0, 0].sqrt()
     return se3(R, t), shift, rms + torch.finfo(point.dtype).eps * (spread[..., 0] + centre[..., 0, :].norm(dim=-1))
 
 
@@ -187,4 +198,4 @@ def _solve(H: Tensor, g: Tensor) -> Tensor:
 
 
 def _take(points: Tensor, index: Tensor) -> Tensor:
-    return points.gather(-2, index[..., None].expand(*index.shape, 3))
+    return rows(points, index) if index.ndim == 1 else points.gather(-2, index[..., None].expand(*index.shape, 3))

@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from .neighbours import Tree, bound, inverse, search, tree
+from .neighbours import Tree, bound, inverse, rows, search, tree
 
 
 def normals(points: Float[Tensor, "m 3"], k: int = 10) -> Float[Tensor, "m 3"]:
@@ -22,9 +22,12 @@ def tree_normals(cloud: Tree, k: int = 10) -> Float[Tensor, "m 3"]:
         raise ValueError(f"a normal needs three points or more, not {k}")
     with torch.no_grad():
         place, _ = search(cloud.leaves, cloud, k, bound(cloud.leaves, cloud, k))
-        near = (cloud.points[place.flatten(0, 1)[cloud.slot]] - cloud.points[:, None]).double()
-        near = near - near.mean(1, keepdim=True)
-        return least_axis(near.mT @ near).to(cloud.points)[inverse(cloud.order)]
+        near = rows(cloud.points, rows(place.flatten(0, 1), cloud.slot)) - cloud.points[:, None]
+        x, y, z = (line.double() for line in near.unbind(-1))
+        x, y, z = (line - line.mean(1, keepdim=True) for line in (x, y, z))
+        moments = [(a * b).sum(1) for a, b in ((x, x), (x, y), (x, z), (y, y), (y, z), (z, z))]
+        M = torch.stack([moments[k] for k in (0, 1, 2, 1, 3, 4, 2, 4, 5)], -1).unflatten(-1, (3, 3))
+        return rows(least_axis(M).to(cloud.points), inverse(cloud.order))
 
 
 def map_normals(
@@ -60,7 +63,8 @@ def least_axis(M: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b 3"]:
     mean = torch.diagonal(M, dim1=-2, dim2=-1).mean(-1)
     B = M - mean[..., None, None] * eye
     p = (B.square().sum((-2, -1)) / 6).sqrt().clamp(min=tiny)
-    half = (torch.linalg.det(B / p[..., None, None]) / 2).clamp(-1, 1)
+    one, two, three = (B / p[..., None, None]).unbind(-2)
+    half = ((one * torch.linalg.cross(two, three)).sum(-1) / 2).clamp(-1, 1)  # of the determinant
     least = mean + 2 * p * torch.cos((half.acos() + 2 * torch.pi) / 3)
     rows = M - least[..., None, None] * eye
     axis = _longest(torch.linalg.cross(rows, rows.roll(1, -2)))

@@ -92,6 +92,16 @@ def test_the_motion_turns_with_the_clouds_and_does_not_see_their_order(generator
     torch.testing.assert_close(turned, B @ plain @ se3_inverse(A), atol=2e-4, rtol=0)
 
 
+@pytest.mark.parametrize("unit", [2.0**-10, 2.0**10])
+def test_the_unit_of_length_does_not_matter(unit):
+    source, target, normal = pair(1500, 0.005)
+    plain = icp_plane(source, target, normal, iterations=100, reach=0.4)
+    other = icp_plane(unit * source, unit * target, normal, iterations=100, reach=0.4 * unit)
+    assert torch.equal(other.matched, plain.matched)
+    torch.testing.assert_close(other.residual / unit, plain.residual)
+    torch.testing.assert_close(other.T_target_source[:3, :3], plain.T_target_source[:3, :3])
+
+
 @pytest.mark.parametrize("kernel", [huber, cauchy, tukey, geman_mcclure])
 def test_kernels_withstand_what_is_not_in_the_other_cloud(kernel):
     source, target, normal = pair(3000, 0.002)
