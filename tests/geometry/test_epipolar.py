@@ -23,6 +23,7 @@ from epipole.geometry.epipolar import (
     nearest_essential,
     rank_two,
     sampson_distance,
+    sampson_weight,
     symmetric_epipolar_distance,
 )
 from epipole.geometry.homogeneous import calibrate
@@ -184,6 +185,15 @@ def test_sampson_distance_is_first_order_the_way_to_the_nearest_perfect_match():
         z = (z - e[..., None] * g / g.square().sum(-1, keepdim=True)).detach().requires_grad_()
     true = (z - torch.cat([x, y], -1)).norm(dim=-1)
     torch.testing.assert_close(sampson_distance(s.F, x, y).abs(), true, rtol=1e-2, atol=0)
+
+
+def test_the_weights_make_sampson_distances_of_algebraic_ones():
+    s = two_views(2)
+    first, second = noisy(s.first), noisy(s.second, seed=6)
+    weight = sampson_weight(s.F, first, second)
+    torch.testing.assert_close(weight.mean(-1), torch.ones(2, dtype=F64))
+    share = weight * algebraic_distance(s.F, first, second).square() / sampson_distance(s.F, first, second).square()
+    torch.testing.assert_close(share, share[:, :1].expand(2, 30))
 
 
 def test_epipoles_are_where_each_sees_the_other():
