@@ -133,6 +133,21 @@ def test_displacements_have_a_heavy_tail_and_grow_with_difficulty(made: tuple[li
     assert means[0] < 0.8 * means[1] < 0.8 * means[2]
 
 
+def test_as_many_layers_are_seen_as_in_the_set() -> None:
+    """4 to 9 of at least 60 px at a width of 512 (mean 6.7) in the set's examples, half of them above 2957 px."""
+    seen: list[np.ndarray] = []
+    for k in range(16):
+        view = World(Spec("chairs", 1, scene=k, frames=2, **SIZE), {"instance"})[0]
+        layer, count = np.unique(view.instance, return_counts=True)
+        size = count[layer > 1] * (512 / 96) ** 2
+        seen.append(size[size >= 60])
+    counts = np.array([len(size) for size in seen])
+    assert counts.min() >= 4
+    assert counts.max() <= 10
+    assert 5.5 < counts.mean() < 8.5
+    assert 2000 < np.median(np.concatenate(seen)) < 4200
+
+
 @pytest.mark.skipif(not REAL.is_dir(), reason="needs the six example pairs of Flying Chairs")
 def test_six_real_pairs_could_be_six_of_ours(made: tuple[list[np.ndarray], list[float]]) -> None:
     """Every quantile of the pixels of the real pairs lies where six of the made ones put it in 95 % of draws."""
