@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .cli_runs import ON_RUNS
 from .options import build_parser
-from .types.errors import EpipoleError, InputError
+from .types.errors import EpipoleError
 
 if TYPE_CHECKING:
     from .api import Run
@@ -119,21 +120,6 @@ def _print_scores(scores: list[Score]) -> None:
         print(f"  {score.name:<16} {score.value:>10.4f} {score.unit:<10} {beside}".rstrip())
 
 
-def _show(options: Namespace) -> None:
-    from .api import Run
-
-    run = Run(options.run)
-    report = run.folder / "report.html"
-    if not run.reported:
-        run.report()
-    print(report)
-    if not options.no_browser:
-        import webbrowser
-
-        if not webbrowser.open(report.absolute().as_uri()):
-            raise InputError("no browser was found; open the file above by hand")
-
-
 def _train(options: Namespace) -> None:
     from .api import train
 
@@ -194,6 +180,6 @@ def _pretrain(options: Namespace) -> None:
 
 
 ACTIONS = {
-    "learn": _learn, "inspect": _inspect, "judge": _judge, "show": _show, "train": _train, "bench": _bench,
-    "saliency": _saliency, "list": _list, "demo": _demo, "world": _world, "pretrain": _pretrain,
+    "learn": _learn, "inspect": _inspect, "judge": _judge, "train": _train, "bench": _bench, "saliency": _saliency,
+    "list": _list, "demo": _demo, "world": _world, "pretrain": _pretrain, **ON_RUNS,
 }

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import epipole
 
-from .types.errors import InputError
-from .types.seed import check_seed
+from .option_types import board, count, distance, intrinsics, natural, number_or_file, pixel, positive, seed, words
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -24,7 +23,10 @@ def build_parser() -> argparse.ArgumentParser:
     _learn(command("learn", "learn depth, camera path and map of a clip; interrupted, it goes on"))
     _inspect(command("inspect", "say what the footage is like, before any learning"))
     _judge(command("judge", "score a run against the truth"))
-    _show(command("show", "open the report of a run in the browser"))
+    _scale(command("scale", "give a finished run metres, from one thing that is known"))
+    _mesh(command("mesh", "fuse the depth of a finished run into a coloured mesh"))
+    _calibrate(command("calibrate", "find a camera's intrinsics from footage of a chessboard"))
+    _show(command("show", "open the report of a run in the browser, or the run itself in 3-D"))
     _train(command("train", "train a system of the table of contents"))
     _bench(command("bench", "train systems for equal budgets and judge them and baselines on the same data"))
     _saliency(command("saliency", "show what a trained stereo network looks at"))
@@ -70,9 +72,42 @@ def _judge(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--json", action="store_true", help="print a list of {name, value, unit, protocol}")
 
 
+def _scale(sub: argparse.ArgumentParser) -> None:
+    _run(sub)
+    known = sub.add_mutually_exclusive_group(required=True)
+    known.add_argument("--height", type=positive, metavar="M", help="of the camera above the ground it sees")
+    known.add_argument("--distance", type=distance, metavar="FRAME,X1,Y1,X2,Y2,M",
+                       help="between what two pixels of a frame show (pixels of the footage, frames from 0)")
+    known.add_argument("--poses", type=Path, metavar="FILE",
+                       help="where the camera was, in metres: KITTI, TUM, `t x y z` (t in s) or `x y z` a line")
+    known.add_argument("--speed", type=number_or_file, metavar="V", help="m/s, or file of lines `t v` (s, m/s)")
+    sub.add_argument("--fps", type=positive, metavar="N", help="frames per second of a folder of images")
+
+
+def _mesh(sub: argparse.ArgumentParser) -> None:
+    _run(sub)
+    sub.add_argument("--clip", type=Path, metavar="CLIP", help="the run's footage, where it is no longer where it was")
+    sub.add_argument("--voxel", type=positive, metavar="SIZE",
+                     help="in the run's unit (default: 0.012 typical depths; doubled where memory does not suffice)")
+
+
+def _calibrate(sub: argparse.ArgumentParser) -> None:
+    _clip(sub)
+    sub.add_argument("--board", type=board, required=True, metavar="9x6",
+                     help="inner corners of the chessboard, where four squares meet")
+    sub.add_argument("--square", type=positive, default=1.0, metavar="M",
+                     help="side of a square; intrinsics do not depend on it (default: 1)")
+    sub.add_argument("--lens", choices=("auto", "perspective", "fisheye"), default="auto",
+                     help="perspective: pinhole or Brown-Conrady, whichever suffices (default: auto)")
+    _out(sub, "folder for camera.yaml (OpenCV), cameras.txt (COLMAP), intrinsics.txt (default: runs/<CLIP>-camera)")
+
+
 def _show(sub: argparse.ArgumentParser) -> None:
     _run(sub)
-    sub.add_argument("--no-browser", action="store_true", help="only print where the report is")
+    sub.add_argument("--no-browser", action="store_true", help="only print where the report or the page is")
+    sub.add_argument("--live", action="store_true",
+                     help="serve a page to turn the run in 3-D, on this machine alone, until interrupted (needs viser)")
+    sub.add_argument("--port", type=count, default=8080, metavar="N", help="of the live page (default: 8080)")
 
 
 def _train(sub: argparse.ArgumentParser) -> None:
@@ -90,7 +125,7 @@ def _train(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--augment", action="store_true",
                      help="show every sample through another window under another light each time; flow and stereo")
     sub.add_argument("--staged", action="store_true",
-                     help="train in the stages of the paper, which share the steps; demon, eigen and garg")
+                     help="train in the stages of the paper, where it has some; they share the steps")
     sub.add_argument("--intrinsics", type=intrinsics, metavar="K",
                      help="file with the 3x3 matrix, or fx,fy,cx,cy in pixels of the footage (default: the folder's)")
     _out(sub, "folder of the results (default: runs/<SYSTEM>)")
@@ -101,7 +136,8 @@ def _bench(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("field", metavar="FIELD", choices=("depth", "focus", "motion", "pose", "stereo", "flow"),
                      help="depth, focus, motion, pose, stereo or flow")
     sub.add_argument("systems", metavar="SYSTEM", nargs="*",
-                     help="names that `epipole list` shows (default: all of the field that --train can teach)")
+                     help="names that `epipole list` shows, or NAME:PRESET (default: all of the field that --train "
+                     "can teach)")
     sub.add_argument("--train", default="room:0-7", metavar="DATA",
                      help="scenes of a world, plain folder, folder of pairs, or video; `@0-799` behind it picks frames "
                      "(default: room:0-7)")
@@ -122,6 +158,8 @@ def _bench(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--world-frames", type=count, default=64, metavar="N", help="length of a world (default: 64)")
     sub.add_argument("--batch", type=count, default=4, metavar="N", help="samples a step (default: 4)")
     sub.add_argument("--rate", type=positive, default=2e-4, metavar="R", help="learning rate (default: 2e-4)")
+    sub.add_argument("--final", type=positive, default=1.0, metavar="S",
+                     help="share of it that is left at the end, after a cosine (default: 1)")
     sub.add_argument("--augment", action="store_true", help="as for train; flow and stereo")
     _out(sub, "folder of the results (default: runs/bench-<FIELD>)")
     sub.add_argument("--device", default="auto", help="cpu, cuda or auto (default: auto)")
@@ -189,57 +227,3 @@ def _out(sub: argparse.ArgumentParser, text: str, required: bool = False) -> Non
 def _seed_and_device(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--seed", type=seed, default=0, metavar="S", help="of everything random (default: 0)")
     sub.add_argument("--device", default="auto", help="cpu, cuda or auto (default: auto)")
-
-
-def positive(text: str) -> float:
-    """A positive, finite number."""
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
-
-
-def count(text: str) -> int:
-    """A whole number of at least 1."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of at least 1")
-    return value
-
-
-def natural(text: str) -> int:
-    """A whole number that is not negative."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative")
-    return value
-
-
-def seed(text: str) -> int:
-    """A whole number that every random generator takes."""
-    try:
-        return check_seed(int(text))
-    except InputError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def pixel(text: str) -> tuple[int, int]:
-    """Two whole numbers, separated by a comma."""
-    x, y = (int(word) for word in text.split(","))
-    return x, y
-
-
-def words(text: str) -> tuple[str, ...]:
-    """Words separated by commas."""
-    return tuple(word.strip() for word in text.split(","))
-
-
-def intrinsics(text: str) -> tuple[float, float, float, float] | Path:
-    """A file, or four numbers separated by commas."""
-    if "," not in text or Path(text).exists():
-        return Path(text)
-    try:
-        fx, fy, cx, cy = (float(word) for word in text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"'{text}' is neither a file nor four numbers fx,fy,cx,cy") from error
-    return fx, fy, cx, cy

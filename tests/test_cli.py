@@ -22,7 +22,8 @@ from tests.runs import FRAMES, write_run, write_truth
 from tests.sources.clips import walking, write_video
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("learn", "inspect", "judge", "show", "train", "bench", "saliency", "list", "demo", "world")
+COMMANDS = ("learn", "inspect", "judge", "scale", "mesh", "calibrate", "show", "train", "bench", "saliency", "list",
+            "demo", "world")
 HEAVY = {"torch", "numpy", "cv2", "av", "scipy", "gtsam", "matplotlib", "plotly", "yaml", "rich"}
 
 
@@ -330,3 +331,49 @@ def test_names_that_are_not_utf8_are_names(run, truth, tmp_path):
     missing = started("judge", odd + b"none", "--truth", os.fsencode(truth))
     assert missing.communicate()[1].count(b"\n") == 1
     assert missing.returncode == 2
+
+
+def test_scale_writes_metres_and_says_how_sure_it_is(run, truth, capsys):
+    assert main(["scale", str(run), "--poses", str(truth / "poses.txt")]) == 0
+    said = capsys.readouterr().out
+    assert "4 m" in said            # the run's unit
+    assert "differ by 0.0 %" in said
+    assert "All lengths are in metres" in (run / "report.html").read_text()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--height", "1", "--speed", "2"], ["--height", "-1"],
+                                       ["--distance", "1,2,3"], ["--distance", "0,1,1,2,2,-3"]])
+def test_scale_wants_one_thing_known(run, arguments, capsys):
+    with pytest.raises(SystemExit):
+        main(["scale", str(run), *arguments])
+    assert "usage" in capsys.readouterr().err
+
+
+def test_scale_that_cannot_be_found_is_a_sentence(run, capsys):
+    assert main(["scale", str(run), "--poses", str(run / "none.txt")]) == 2
+    assert capsys.readouterr().err.startswith("epipole: ")
+
+
+@pytest.mark.parametrize("arguments", [["mesh", "RUN"], ["calibrate", "RUN/depth.npz", "--board", "9x6"]])
+def test_what_mesh_and_calibrate_cannot_read_is_a_sentence(run, arguments, capsys):
+    assert main([word.replace("RUN", str(run)) for word in arguments]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("epipole: ")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("size", ["9", "9x", "0x6", "ax6"])
+def test_a_board_has_rows_and_columns(size, capsys):
+    with pytest.raises(SystemExit):
+        main(["calibrate", "clip.mp4", "--board", size])
+    assert "--board" in capsys.readouterr().err
+
+
+def test_show_live_names_the_page_and_opens_it(run, monkeypatch, capsys):
+    opened = []
+    monkeypatch.setattr(webbrowser, "open", lambda url: opened.append(url) or True)
+    page = SimpleNamespace(watch=lambda folder, port, tell: tell(f"http://127.0.0.1:{port}"))
+    monkeypatch.setitem(sys.modules, "epipole.viewer.live", page)
+    assert main(["show", str(run), "--live", "--port", "9000"]) == 0
+    assert opened == ["http://127.0.0.1:9000"]
+    assert "http://127.0.0.1:9000" in capsys.readouterr().out

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -99,7 +99,7 @@ def usually(run: RunFiles) -> float:
 def key_frames(run: RunFiles) -> Iterator[Frame]:
     """One after the other. Frames without a mask have nothing that moved."""
     try:
-        masks = np.load(run.folder / "mask.npz") if (run.folder / "mask.npz").is_file() else {}
+        masks: Any = np.load(run.folder / "mask.npz") if (run.folder / "mask.npz").is_file() else {}
         for number in run.about["key_frames"]:
             z, name = run.depth[number], f"{number:06d}"
             yield Frame(number, z, run.log_variance[number],
@@ -168,7 +168,8 @@ def observed(run: RunFiles, points: Float[Tensor, "p 3"]) -> colmap_binary.Obser
     K, times = torch.from_numpy(run.intrinsics), np.zeros(len(points), np.int64)
     small, path = torch.from_numpy(run.depth_intrinsics), torch.from_numpy(run.path.copy())
     images: list[Int64[np.ndarray, "o"]] = []
-    numbers, pixels = [], []
+    numbers: list[Int64[np.ndarray, "o"]] = []
+    pixels: list[Float32[np.ndarray, "o 2"]] = []
     for frame in key_frames(run):
         there = transform(se3_inverse(path[frame.number]), points.T[:, None])
         at, front = project(there, small)

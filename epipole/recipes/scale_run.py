@@ -131,7 +131,7 @@ def apply_scale(run: RunFiles, factor: float, scaling: dict[str, Any]) -> None:
         for name, write in WRITERS.items():
             if (folder / name).exists():
                 write(run, stage / name, factor)
-        depth = dict(run.about["depth"])
+        depth = dict(run.about.get("depth") or {})
         for name, times in {"png_scale": 1 / factor, "typical": factor, "model_factor": factor}.items():
             if name in depth:
                 depth[name] = float(depth[name]) * times

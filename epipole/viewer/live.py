@@ -69,6 +69,7 @@ class Page:
         self.frames = sorted(self.photos) or evenly(range(len(self.path)), 150)
         self.measured = measured_points(run, self.photos)
         self.scale = depth_scale(run, self.frames)
+        self.layers: dict[str, Any] = {}
         self._layers()
         self._panel()
 
@@ -107,7 +108,7 @@ class Page:
                                                   self.layers["measured"].visible)
 
     def _layers(self) -> None:
-        scene, self.layers = self.server.scene, {}
+        scene = self.server.scene
         scene.set_up_direction("-y")
         places = self.path[:, :3, 3].astype(np.float32)
         if len(places) > 1:

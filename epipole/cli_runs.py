@@ -1,0 +1,93 @@
+"""The commands that make more of a finished run, or of a camera's footage, without learning; nothing heavy is imported
+before one of them runs."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .types.errors import InputError
+
+if TYPE_CHECKING:
+    from .engine.log import Progress
+
+
+def _scale(options: Namespace) -> None:
+    from .api import Run
+    from .recipes.scale_run import Known, scale_run
+
+    found = scale_run(options.run, Known(options.height, options.distance, options.poses, options.speed, options.fps))
+    Run(options.run).report()
+    print(f"1 unit, as it was learned, is {found.factor:.6g} m by the {found.by}; {found.frames} frames or pieces of "
+          f"the path tell it and differ by {found.spread_percent:.1f} %")
+
+
+def _reaching(progress: Progress, name: str, unit: str) -> Callable[[int, int], None]:
+    """What hears (done, in all), from 1 on, as a phase of the progress."""
+    def reach(done: int, total: int) -> None:
+        if done == 1:
+            progress.phase(name, total, unit)
+        progress.reach(done)
+
+    return reach
+
+
+def _mesh(options: Namespace) -> None:
+    from .engine.log import Progress
+    from .recipes.mesh_run import mesh_run
+
+    with Progress() as progress:
+        surface = mesh_run(options.run, options.clip, options.voxel, _reaching(progress, "fuse", "key frames"))
+    print(f"{options.run / 'mesh.ply'}: {len(surface.vertices)} vertices, {len(surface.faces)} faces")
+
+
+def _calibrate(options: Namespace) -> None:
+    from .engine.log import Progress
+    from .recipes.calibrate import calibrate
+    from .sources.board import Board
+
+    out = options.out or Path("runs") / f"{options.clip.absolute().stem}-camera"
+    with Progress() as progress:
+        report = calibrate(options.clip, out, Board(*options.board, options.square), options.lens,
+                           _reaching(progress, "search", "frames"))
+    print(report.text())
+    print(out / "intrinsics.txt")
+
+
+def _show(options: Namespace) -> None:
+    from .api import Run
+
+    run = Run(options.run)
+    if options.live:
+        return _show_live(options)
+    report = run.folder / "report.html"
+    if not run.reported:
+        run.report()
+    print(report)
+    if not options.no_browser:
+        _browse(report.absolute().as_uri())
+
+
+def _show_live(options: Namespace) -> None:
+    from .viewer.live import watch
+
+    def tell(address: str) -> None:
+        print(f"{address} (end with Ctrl-C)", flush=True)
+        if not options.no_browser:
+            _browse(address)
+
+    watch(options.run, options.port, tell)
+
+
+def _browse(address: str) -> None:
+    import webbrowser
+
+    if not webbrowser.open(address):
+        raise InputError(f"no browser was found; open {address} by hand")
+
+
+ON_RUNS: dict[str, Callable[[Namespace], None]] = {
+    "scale": _scale, "mesh": _mesh, "calibrate": _calibrate, "show": _show,
+}
