@@ -113,14 +113,14 @@ class Materials:
         on the surface [n], m."""
         across = np.argmax(np.abs(normal), -1)
         along = np.array([[1, 2], [0, 2], [0, 1]])[across]
-        p = Points(at, np.take_along_axis(at, along, 1), footprint, self.colours[material], self.frequency[material],
-                   self.offset[material])
+        flat, frequency, offset = np.take_along_axis(at, along, 1), self.frequency[material], self.offset[material]
         albedo = self.mean[material].astype(np.float32)
-        pattern, keep = self.pattern[material], detail(0.7 * p.frequency, footprint)
+        pattern, keep = self.pattern[material], detail(0.7 * frequency, footprint)
         for k in np.flatnonzero(np.bincount(pattern)):
-            mask = np.flatnonzero((pattern == k) & (keep > 0))
-            albedo[mask] = mix(albedo[mask], PATTERNS[k](p.of(mask)), keep[mask])
-        grain = fractal(p, p.frequency * 1.7)  # nothing is so even that it could not be followed
+            i = np.flatnonzero((pattern == k) & (keep > 0))
+            q = Points(at[i], flat[i], footprint[i], self.colours[material[i]], frequency[i], offset[i])
+            albedo[i] = mix(albedo[i], PATTERNS[k](q), keep[i])
+        grain = fractal(at, offset, footprint, frequency * 1.7)  # nothing is so even that it could not be followed
         return np.clip(albedo * (1 + self.grain[material] * grain)[:, None], 0.01, 0.95)
 
 

@@ -32,7 +32,11 @@ def normals_at(moment: Moment, hits: Hits) -> Array:
 
 def object_points(moment: Moment, instance: Array, point: Array) -> Array:
     """World points [n, 3] in the coordinates of their instances [n]."""
-    T = moment.T_object_world[instance]
+    return moved(moment.T_object_world[instance], point)
+
+
+def moved(T: Array, point: Array) -> Array:
+    """Points [n, 3], each by a rigid motion of its own [n, 4, 4]."""
     return np.einsum("nij,nj->ni", T[:, :3, :3], point) + T[:, :3, 3]
 
 
@@ -50,7 +54,7 @@ def shade(
     T = moment.T_object_world[instance]
     turned = np.einsum("nij,nj->ni", T[:, :3, :3], normal)
     footprint = t / focal / np.sqrt(np.maximum(facing, 0.05))
-    albedo = materials.colour(material, object_points(moment, instance, point), turned, footprint)
+    albedo = materials.colour(material, moved(T, point), turned, footprint)
 
     lighting = scene.lighting
     light = lighting.ambient * (0.7 + 0.2 * normal[:, 2] + 0.1 * normal[:, 0])[:, None]

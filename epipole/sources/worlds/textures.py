@@ -29,9 +29,6 @@ class Points:
     frequency: Array  # [n] 1/m
     offset: Array     # [n, 3] moves every material to a place of its own in the noise
 
-    def of(self, mask: Array) -> Points:
-        return Points(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
-
 
 def lattice(i: Array, j: Array, k: Array | int = 0) -> Array:
     """A number in [0, 1) for every lattice point, the same every time."""
@@ -61,15 +58,16 @@ def detail(frequency: Array, footprint: Array) -> Array:
     return np.clip(2 - 4 * frequency * footprint, 0, 1).astype(np.float32)
 
 
-def fractal(q: Points, frequency: Array, octaves: int = 3) -> Array:
-    """Noise of several octaves around 0, about -0.5..0.5; what is too fine to be seen is not computed."""
-    total = np.zeros(len(q.at), np.float32)
+def fractal(at: Array, offset: Array, footprint: Array, frequency: Array, octaves: int = 3) -> Array:
+    """Noise [n] of several octaves around 0, about -0.5..0.5, at points [n, 3] moved by offsets [n, 3]; what is too
+    fine to be seen is not computed."""
+    total = np.zeros(len(at), np.float32)
     for k in range(octaves):
         f = frequency * 2.1**k
-        keep = detail(f, q.footprint)
-        seen = np.flatnonzero(keep)
-        at = q.at[seen] * f[seen, None] + q.offset[seen] + 17.3 * k
-        total[seen] += (noise(at) - 0.5) * keep[seen] * 0.62**k
+        keep = detail(f, footprint)
+        seen = slice(None) if keep.all() else np.flatnonzero(keep)
+        places = at[seen] * f[seen, None] + offset[seen] + 17.3 * k
+        total[seen] += (noise(places) - 0.5) * keep[seen] * 0.62**k
     return total
 
 
@@ -111,14 +109,14 @@ def plain(q: Points) -> Array:
 
 def sky_view(q: Points) -> Array:
     """What a window shows: brighter towards the top, with something dark and uneven below."""
-    hill = 0.35 * (fractal(q, q.frequency) + 0.5) + 0.25
+    hill = 0.35 * (fractal(q.at, q.offset, q.footprint, q.frequency) + 0.5) + 0.25
     height = q.at[:, 2] * q.frequency
     above = mix(q.colours[:, 0], q.colours[:, 1], ramp(height - 0.8, 1.0))
     return mix(q.colours[:, 2] * 0.3, above, ramp(height - hill, np.maximum(0.05, q.footprint * q.frequency)))
 
 
 def blotches(q: Points) -> Array:
-    n = fractal(q, q.frequency)
+    n = fractal(q.at, q.offset, q.footprint, q.frequency)
     return mix(mix(q.colours[:, 0], q.colours[:, 1], ramp(n, 0.5)), q.colours[:, 2], ramp(n - 0.2, 0.15))
 
 
