@@ -1,4 +1,4 @@
-"""ICP between two noisy samples of a room, 5 cm and 2.5 degrees apart, normals estimated, from bare points on; and of
+"""ICP between two noisy samples of a room, 9 cm and 2.5 degrees apart, normals estimated, from bare points on; and of
 that, the normals and the nearest neighbours alone."""
 
 from __future__ import annotations
