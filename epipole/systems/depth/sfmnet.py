@@ -162,8 +162,8 @@ class SfmNet(System):
         seen: Explained,
     ) -> dict[str, Tensor]:
         """View a against view b: |I_a(p) - I_b(p')|, |d_a(p) + rise(p) - d_b(p')|, and first differences."""
-        c = self.config
-        found, _ = sample(torch.cat([I_b, d_b], 1), pixel_grid(*I_a.shape[-2:], I_a) + seen.flow)
+        c, (h, w) = self.config, I_a.shape[-2:]
+        found, _ = sample(torch.cat([I_b, d_b], 1), pixel_grid(h, w, I_a) + seen.flow)
         smooth = {"flow": (c.flow_smoothness, seen.flow / I_a.shape[-1]), "depth": (c.depth_smoothness, seen.depth),
                   "mask": (c.mask_smoothness, seen.motions.masks)}
         return {
