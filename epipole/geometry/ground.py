@@ -44,7 +44,7 @@ def ground(
     points = _some(depth, K, valid)
     asked = len(points)
     down = down.to(points) / down.norm().to(points)
-    steepest, found = math.cos(math.radians(STEEPEST)), None
+    steepest, found, seen = math.cos(math.radians(STEEPEST)), None, points
     problem = plane(down, steepest)
     for _ in range(STOREYS):
         if len(points) < max(LEAST * asked, problem.size + 1):
@@ -54,12 +54,12 @@ def ground(
         on, beside = int((off < OFF).sum()), int(((off >= OFF) & (off < 2 * OFF)).sum())
         if on < max(LEAST * asked, CROWDED * beside) or not bool(best @ down > steepest * best.norm()):
             break
-        found = best
+        found, seen = best, points
         below = points @ found > 1 + 2 * OFF
         if int(below.sum()) <= BELOW * on:
             break
         points = points[below]
-    return found if found is None or along is None else levelled(found, points, along.to(found))
+    return found if found is None or along is None else levelled(found, seen, along.to(found))
 
 
 def levelled(
