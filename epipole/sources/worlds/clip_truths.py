@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -73,7 +74,7 @@ def write_scene(world: World, folder: Path) -> None:
     coarse = volumes.coarser(fine, COARSE)
     points, normals, kinds = volumes.surface_points(scene, moment, POINTS, rng)
     cube = volumes.around(moment.corners.reshape(-1, 3), CUBE)
-    arrays = {
+    arrays: dict[str, Any] = {
         "labels": fine, "labels_coarse": coarse, "T_world_grid": box.T_world_grid,
         "tsdf": volumes.signed_distance(coarse > 0, COARSE * FINE, TRUNCATION),
         "points": points.astype(np.float32), "normals": normals.astype(np.float32),
