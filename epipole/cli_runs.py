@@ -56,6 +56,19 @@ def _calibrate(options: Namespace) -> None:
     print(out / "intrinsics.txt")
 
 
+def _slam(options: Namespace) -> None:
+    from .api import Run
+    from .engine.log import Progress
+    from .recipes.slam import slam
+
+    out = options.out or Path("runs") / f"{options.clip.absolute().stem}-slam"
+    with Progress() as progress:
+        slam(options.clip, options.model, out, intrinsics=options.intrinsics, device=options.device,
+             progress=_reaching(progress, "slam", "frames"))
+    Run(out).report()
+    print(f"report: {out / 'report.html'}")
+
+
 def _show(options: Namespace) -> None:
     from .api import Run
 
@@ -89,5 +102,5 @@ def _browse(address: str) -> None:
 
 
 ON_RUNS: dict[str, Callable[[Namespace], None]] = {
-    "scale": _scale, "mesh": _mesh, "calibrate": _calibrate, "show": _show,
+    "scale": _scale, "mesh": _mesh, "calibrate": _calibrate, "slam": _slam, "show": _show,
 }

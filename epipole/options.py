@@ -26,6 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     _scale(command("scale", "give a finished run metres, from one thing that is known"))
     _mesh(command("mesh", "fuse the depth of a finished run into a coloured mesh"))
     _calibrate(command("calibrate", "find a camera's intrinsics from footage of a chessboard"))
+    _slam(command("slam", "see a clip frame by frame by CNN-SLAM, with the depth of a trained network"))
     _show(command("show", "open the report of a run in the browser, or the run itself in 3-D"))
     _train(command("train", "train a system of the table of contents"))
     _bench(command("bench", "train systems for equal budgets and judge them and baselines on the same data"))
@@ -100,6 +101,16 @@ def _calibrate(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--lens", choices=("auto", "perspective", "fisheye"), default="auto",
                      help="perspective: pinhole or Brown-Conrady, whichever suffices (default: auto)")
     _out(sub, "folder for camera.yaml (OpenCV), cameras.txt (COLMAP), intrinsics.txt (default: runs/<CLIP>-camera)")
+
+
+def _slam(sub: argparse.ArgumentParser) -> None:
+    _clip(sub)
+    sub.add_argument("--model", type=Path, required=True, metavar="RUN",
+                     help="folder that `epipole learn` wrote, or a model.safetensors that tells depth from one image")
+    sub.add_argument("--intrinsics", type=intrinsics, metavar="K",
+                     help="file with the 3x3 matrix, or fx,fy,cx,cy in pixels of the clip (default: the RUN's camera)")
+    _out(sub, "folder of the results (default: runs/<name of the clip>-slam)")
+    sub.add_argument("--device", default="auto", help="cpu, cuda or auto (default: auto)")
 
 
 def _show(sub: argparse.ArgumentParser) -> None:

@@ -22,8 +22,8 @@ from tests.runs import FRAMES, write_run, write_truth
 from tests.sources.clips import walking, write_video
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("learn", "inspect", "judge", "scale", "mesh", "calibrate", "show", "train", "bench", "saliency", "list",
-            "demo", "world")
+COMMANDS = ("learn", "inspect", "judge", "scale", "mesh", "calibrate", "slam", "show", "train", "bench", "saliency",
+            "list", "demo", "world")
 HEAVY = {"torch", "numpy", "cv2", "av", "scipy", "gtsam", "matplotlib", "plotly", "yaml", "rich"}
 
 
@@ -111,6 +111,7 @@ def test_the_protocol_is_chosen_by_options(run, truth, capsys):
 @pytest.mark.parametrize(("command", "code"), [
     (["judge", "none", "--truth", "truth"], 2), (["judge", "run", "--truth", "none"], 2),
     (["judge", "run", "--truth", "run/run.yaml"], 2), (["judge", "run/run.yaml", "--truth", "truth"], 2),
+    (["slam", "none.mp4", "--model", "run"], 2),
     (["show", "none"], 2), (["inspect", "none.mp4"], 2), (["inspect", "run/run.yaml"], 2), (["inspect", "run"], 2),
     (["train", "none", "--data", "truth"], 2), (["train", "vid2depth", "--data", "run"], 2),
     (["train", "vid2depth", "--data", "truth", "--preset", "none"], 2), (["world", "none", "-o", "w"], 2),

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from epipole.geometry.align import umeyama
 from epipole.geometry.motion import angle, se3_inverse
-from epipole.pipelines import key_frames, narrow_stereo
+from epipole.pipelines import direct, key_frames, narrow_stereo
 from epipole.pipelines.cnn_slam import CnnSlam, Config
 from epipole.sources.worlds import RoomWorld, Spec
 from epipole.types.predictions import Depth
@@ -108,6 +108,25 @@ def test_pure_rotation_is_tracked():
     truth = se3_inverse(run.views[0].T_world_camera) @ torch.cat([v.T_world_camera for v in run.views])
     assert float(angle(run.path[:, :3, :3].mT @ truth[:, :3, :3]).max()) < 0.01
     assert run.slam.lost == []
+
+
+def test_doubt_falls_on_pixels_with_contrast():
+    slam, views, before = CnnSlam(noisy, Config(baseline=1.0)), room(frames=6), None
+    contrast = direct.slope(views[0].image.mean(1, keepdim=True)).norm(dim=1, keepdim=True) > 0.05
+    for view in views:
+        slam.step(view)
+        now = slam.keys[0].depth.variance[contrast]
+        assert before is None or (now <= before).all()
+        before = now
+    assert slam.key_frames == [0]
+    assert (before < 0.9 * Config().depth.prior ** 2).any()
+
+
+def test_memory_holds_no_more_key_frames_than_told():
+    run = Run(exact, Config(keep=1, baseline=0.001), views=room(frames=6))
+    assert run.slam.key_frames == list(range(6))
+    assert list(run.slam.keys) == [5]
+    assert list(run.final) == [0, 1, 2, 3, 4]
 
 
 def test_a_view_that_cannot_be_aligned_is_said_to_be_lost():
