@@ -84,8 +84,8 @@ def test_a_camera_that_moves_along_the_ground_bears_depth_that_is_off_by_row(gen
 def test_much_below_the_ground_that_is_no_plane_changes_nothing(generator):
     z, way = floor(4.0), torch.tensor([0.0, -math.sin(math.radians(4)), math.cos(math.radians(4))])
     z[:, 36:, :35] *= 1.2 + torch.rand(24, 35, generator=generator)
-    for along in (None, way):
-        assert height_of(ground(z, K, generator, along=along)) == pytest.approx(HEIGHT, rel=5e-3)
+    assert height_of(ground(z, K, generator, along=way)) == pytest.approx(HEIGHT, rel=1e-3)
+    assert height_of(ground(z, K, generator)) == pytest.approx(HEIGHT, rel=0.02)     # the foot of the wall pulls at it
 
 
 def test_a_way_that_is_not_along_the_ground_or_unknown_changes_nothing(generator):
