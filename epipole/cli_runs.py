@@ -50,7 +50,7 @@ def _calibrate(options: Namespace) -> None:
 
     out = options.out or Path("runs") / f"{options.clip.absolute().stem}-camera"
     with Progress() as progress:
-        report = calibrate(options.clip, out, Board(*options.board, options.square), options.lens,
+        report = calibrate(options.clip, out, Board(options.board[0], options.board[1], options.square), options.lens,
                            _reaching(progress, "search", "frames"))
     print(report.text())
     print(out / "intrinsics.txt")

@@ -145,7 +145,9 @@ def models(lens: str) -> list[Model]:
     """From few parameters to many."""
     plain: list[Model] = [lambda v, b, s: perspective(v, b, s, STRAIGHT),
                           lambda v, b, s: perspective(v, b, s, cv2.CALIB_FIX_K3), perspective]
-    return {"perspective": plain, "fisheye": [fisheye]}.get(lens, [*plain, fisheye])
+    if lens == "fisheye":
+        return [fisheye]
+    return plain if lens == "perspective" else [*plain, fisheye]
 
 
 def robust(model: Model, views: list[Seen], board: Board, size: tuple[int, int]) -> tuple[Fit, list[Seen]]:
@@ -176,9 +178,9 @@ def fisheye(views: list[Seen], board: Board, size: tuple[int, int]) -> Fit:
     points = [board.points[None].astype(np.float64)] * len(views)
     corners = [view.corners[None].astype(np.float64) for view in views]
     flags = FISHEYE.CALIB_RECOMPUTE_EXTRINSIC | FISHEYE.CALIB_FIX_SKEW
-    K, d = np.eye(3), np.zeros((4, 1))
     try:
-        _, K, d, turned, moved = cv2.fisheye.calibrate(points, corners, size, K, d, flags=flags)
+        _, K, d, turned, moved = cv2.fisheye.calibrate(points, corners, size, np.eye(3), np.zeros((4, 1)),
+                                                     flags=flags)
         camera = build(Fisheye, (float(K[0, 0]), float(K[1, 1])), (float(K[0, 2]), float(K[1, 2])),
                        dict(zip(("k1", "k2", "k3", "k4"), d.ravel().tolist(), strict=True)), "the calibration")
     except (cv2.error, InputError):

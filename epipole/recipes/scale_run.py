@@ -85,7 +85,7 @@ def find_scale(run: RunFiles, known: Known) -> Scale:
         raise InputError("scale cannot be found by the speed: the footage does not tell its times; give --fps")
     speed = read_speed(known.speed, times) if isinstance(known.speed, Path) else np.full(len(times), known.speed)
     both = np.isfinite(speed)
-    return scale.by_speed(positions[both], *(torch.from_numpy(x[both]) for x in (times, speed)))
+    return scale.by_speed(positions[both], torch.from_numpy(times[both]), torch.from_numpy(speed[both]))
 
 
 def _times(run: RunFiles, fps: float | None) -> Float64[np.ndarray, "f"] | None:
