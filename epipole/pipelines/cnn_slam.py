@@ -183,7 +183,7 @@ class CnnSlam:
 
     def _similar(self, number: int) -> list[Link]:
         """Links to key frames in memory, other than the one before, that the new one stands near to (section 3.5)."""
-        new, found = self.keys[number], []
+        new, found = self.keys[number], list[Link]()
         near = [(self._distance(k, number), k) for k in self.keys if k < number - 1]
         for distance, k in sorted(near):
             if distance > self.config.similar or len(found) >= self.config.links:

@@ -103,7 +103,7 @@ def agreement(
     inlier = torch.from_numpy(np.array(found["inliers"], bool))
     if int(inlier.sum()) < max(config.inliers, config.share * len(numbers)):
         return None
-    return Agreement(*numbers[inlier].unbind(1), share=float(inlier.double().mean()))
+    return Agreement(numbers[inlier, 0], numbers[inlier, 1], float(inlier.double().mean()))
 
 
 def link(
