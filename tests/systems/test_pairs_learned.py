@@ -1,7 +1,9 @@
 """Tiny networks of flow and stereo learn what they are for: on pairs that they have not seen they beat saying the same
 of every pair."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor
 
 from epipole.engine.fit import Train, fit
 from epipole.engine.system import System
-from epipole.systems.flow import flownet
+from epipole.systems.flow import flownet, unflow
 from epipole.systems.stereo.gcnet import PRESETS, GCNet
 from epipole.types.views import Views
 
@@ -19,13 +21,15 @@ SIDE, FARTHEST = 64, 8         # px: images for flow, and their largest shift al
 NARROW = {"width": 0.1}        # of FlowNet's channels
 
 
-def textures(count: int, height: int, width: int, generator: torch.Generator) -> Tensor:
-    """Random colours with detail at several scales, in [0, 1]."""
+def textures(
+    count: int, height: int, width: int, generator: torch.Generator, sizes: tuple[int, ...] = (2, 5, 12)
+) -> Tensor:
+    """Random colours with detail of several sizes, in [0, 1]."""
     mixed = torch.zeros(count, 3, height, width)
-    for size in (2, 5, 12):
+    for size in sizes:
         coarse = torch.rand(count, 3, height // size + 2, width // size + 2, generator=generator)
         mixed += F.interpolate(coarse, (height, width), mode="bilinear")
-    return mixed / 3
+    return mixed / len(sizes)
 
 
 def planes(seed: int, scenes: int = 2, h: int = 32, w: int = 64, most: int = 20) -> Views:
@@ -39,11 +43,11 @@ def planes(seed: int, scenes: int = 2, h: int = 32, w: int = 64, most: int = 20)
                  disparity_valid=(torch.arange(w) >= disparity))
 
 
-def shifted(seed: int, scenes: int = 4) -> Views:
+def shifted(seed: int, scenes: int = 4, farthest: int = FARTHEST, sizes: tuple[int, ...] = (2, 5, 12)) -> Views:
     """Pairs of which the second image is the first one moved by whole pixels, each by others."""
     g = torch.Generator().manual_seed(seed)
-    canvas = textures(scenes, SIDE + 2 * FARTHEST, SIDE + 2 * FARTHEST, g)
-    t = torch.randint(-FARTHEST, FARTHEST + 1, (scenes, 2), generator=g)
+    canvas = textures(scenes, SIDE + 2 * FARTHEST, SIDE + 2 * FARTHEST, g, sizes)
+    t = torch.randint(-farthest, farthest + 1, (scenes, 2), generator=g)
     first, second = (torch.stack([c[:, FARTHEST - y : FARTHEST - y + SIDE, FARTHEST - x : FARTHEST - x + SIDE]
                                   for c, (x, y) in zip(canvas, shift.tolist(), strict=True)]) for shift in (0 * t, t))
     flow = torch.stack([t, -t], 1).float()[..., None, None].expand(scenes, 2, 2, SIDE, SIDE)
@@ -51,10 +55,10 @@ def shifted(seed: int, scenes: int = 4) -> Views:
                  flow_valid=torch.ones(scenes, 2, 1, SIDE, SIDE, dtype=torch.bool))
 
 
-def flow_error(system: System, steps: int) -> float:
+def flow_error(system: System, steps: int, batches: Callable[..., Views] = shifted) -> float:
     """Average end-point error of what so many steps taught, as a share of that of saying that nothing moves."""
-    fit(system, shifted, Train(steps=steps, learning_rate=1e-3, warmup=20, final=0.1, device="cpu"))
-    views = shifted(UNSEEN, 32)
+    fit(system, batches, Train(steps=steps, learning_rate=1e-3, warmup=20, final=0.1, device="cpu"))
+    views = batches(UNSEEN, scenes=32)
     with torch.no_grad():
         found = system(views.keep(system.reads)).flow
     return float((found - views.flow).norm(dim=2).mean() / views.flow.norm(dim=2).mean())
@@ -97,3 +101,16 @@ def test_what_correlates_features_learns_flow_far_quicker_than_what_stacks_image
     assert stacked < 0.8
     assert matched < 0.5
     assert matched < 0.75 * stacked
+
+
+@pytest.mark.slow
+def test_flow_is_learned_without_labels_unless_smoothness_weighs_as_in_the_paper():
+    """Slopes that a quarter of the size shows, moved within the census's reach."""
+    pairs = partial(shifted, farthest=4, sizes=(12, 24))
+    short = replace(unflow.PRESETS["short"], **NARROW)
+    errors = []
+    for smoothness in (short.smoothness, unflow.PRESETS["paper"].smoothness):
+        torch.manual_seed(0)
+        errors.append(flow_error(unflow.UnFlow(replace(short, smoothness=smoothness)), 300, pairs))
+    assert errors[0] < 0.8
+    assert errors[1] > 0.95
