@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Float32, UInt8
 from torch import Tensor
 
 from ..engine.checkpoint import decided_once
-from ..engine.fit import Train, fit, plan
+from ..engine.fit import Train, fit, plan, torch_device
 from ..engine.log import Log, Progress
 from ..losses.photometric import masked_mean
 from ..losses.weighting import laplace
@@ -153,6 +153,7 @@ def pretrain(
     Interrupted, the same call goes on. Raises InputError for a family that there is not, a folder of other weights, or
     a disk that refuses.
     """
+    worlds.spec(0), torch_device(device)  # what cannot be is refused before anything is written
     wanted = asdict(worlds) | {"minutes": None if steps else minutes, "steps": steps, "seed": seed}
     if decided_once(out / "arguments.json", lambda: wanted) != json.loads(json.dumps(wanted)):
         raise InputError(f"{out} holds weights taught with other arguments: choose another folder with -o")
