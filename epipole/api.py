@@ -82,6 +82,7 @@ def learn(
     device: str = "auto",
     quiet: bool = False,
     steps: int | None = None,
+    start: str | Path | None = None,
 ) -> Run:
     """Learns depth, camera path and map from a video file or a folder of images, and returns the run.
 
@@ -92,6 +93,7 @@ def learn(
     device      "cpu", "cuda", or "auto"
     quiet       no progress on stderr
     steps       training steps instead of `minutes`: then a seed gives the same bits on every run of a machine
+    start       weights that `epipole pretrain` wrote; from nothing where not given
 
     Raises InputError for what cannot be read or written, FootageError for footage that cannot be learned.
     """
@@ -106,6 +108,7 @@ def learn(
         Path(clip), default_out(clip) if out is None else Path(out), minutes=float(minutes),
         intrinsics=Path(intrinsics) if isinstance(intrinsics, str) else intrinsics,
         truth=None if truth is None else Path(truth), seed=seed, device=device, quiet=quiet, steps=steps,
+        start=None if start is None else Path(start),
     )
     run = Run(folder)
     if not run.reported:

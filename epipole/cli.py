@@ -69,7 +69,7 @@ def _learn(options: Namespace) -> None:
     from . import api
 
     _present(api.learn(options.clip, options.out, options.minutes, options.intrinsics, options.truth, options.seed,
-                       options.device, steps=options.steps))
+                       options.device, steps=options.steps, start=options.start))
 
 
 def _present(run: Run) -> None:

@@ -46,6 +46,8 @@ def _learn(sub: argparse.ArgumentParser) -> None:
                      help="training steps instead of a budget: the same command then gives the same bits")
     sub.add_argument("--intrinsics", type=intrinsics, metavar="K",
                      help="file with the 3x3 matrix, or fx,fy,cx,cy in pixels of the clip (default: estimated)")
+    sub.add_argument("--start", type=Path, metavar="WEIGHTS",
+                     help="that `epipole pretrain` wrote (default: from nothing)")
     sub.add_argument("--truth", type=Path, metavar="FOLDER", help="plain folder to judge the result against")
     _seed_and_device(sub)
 

@@ -251,6 +251,14 @@ def test_what_a_finished_run_lost_is_made_again(copied, learned, room):
     same_files(copied, learned.folder)
 
 
+@pytest.mark.parametrize("name", ["look.json", "chain/flow.npy", "joined/joined.npy"])
+def test_a_damaged_file_of_the_work_folder_is_named(copied, room, name):
+    (copied / "depth.npz").unlink()  # or it would be finished
+    (copied / "work" / name).write_bytes(b"")
+    with pytest.raises(InputError, match=name.split("/")[-1]):
+        learn_video(room, copied, quiet=True, **options(room))
+
+
 @pytest.mark.parametrize("change", [{"seed": 1}, {"steps": 31}, {"minutes": 3.0},
                                     {"intrinsics": (90.0, 90.0, 47.0, 35.0)}])  # fmt: skip
 def test_the_folder_of_another_run_is_refused(copied, room, change):

@@ -9,9 +9,11 @@ from epipole.geometry.motion import se3_inverse
 from epipole.judges.motion import ate, path_length
 from epipole.recipes.learn_video.solve import (
     DOUBTFUL,
+    SHARED_FOCAL,
     UNSEEN,
     Solution,
     edges_of,
+    focal_deviation,
     guessed_intrinsics,
     load_solution,
     network_intrinsics,
@@ -85,6 +87,8 @@ def test_verdicts_follow_the_spread():
     assert "--intrinsics" not in said[0]
     assert all("--intrinsics" in s for s in said[1:])
     assert "1.5 %" in verdict(1.5, False)
+    assert "expect 2 %" in verdict(0.3, False)  # thirds that agree may all be wrong alike
+    assert focal_deviation(0.0) == SHARED_FOCAL < focal_deviation(5.0) < 6
     assert verdict(50.0, True) == verdict(0.0, True)
     assert "given" in verdict(0.0, True)
 

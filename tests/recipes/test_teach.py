@@ -72,6 +72,15 @@ def test_both_stores_teach(exact):
         assert torch.equal(both.pair(i).flow, both.pair(n + i).flow)
 
 
+def test_lessons_follow_another_path(exact):
+    lessons = Lessons(exact.keys, [exact.store], exact.solution, 0)
+    T = exact.solution.scene.T_camera_world.clone()
+    T[:, :3, 3] *= 2
+    lessons.follow(exact.solution._replace(scene=exact.solution.scene._replace(T_camera_world=T)))
+    a, b = lessons.frames(3)
+    torch.testing.assert_close(lessons.pair(3).T_world_camera, se3_inverse(T)[[a, b]])
+
+
 def test_light_is_drawn_once_for_both_views(exact):
     pair = lessons(exact).pair(3)
     torch.manual_seed(0)

@@ -73,7 +73,10 @@ class Rows:
     """The array of an .npy file; indexing the first axis by a number, a slice or numbers reads just those rows."""
 
     def __init__(self, path: Path) -> None:
-        array = np.load(path, mmap_mode="r")
+        try:
+            array = np.load(path, mmap_mode="r")
+        except (ValueError, EOFError) as error:
+            raise InputError(f"{path} is damaged: remove {path.parent} and run the same command again") from error
         self.path, self.shape, self.dtype, self._offset = path, array.shape, array.dtype, array.offset
         self._length = int(np.prod(self.shape[1:], dtype=np.int64))
 

@@ -16,7 +16,10 @@ MOVED = 3.0  # px of the network's grid between the flow and where depth and pat
 
 
 def moved_by(keys: KeyImages, stores: list[FlowStore], path: Solution, depth_of: KeyDepth) -> Moved:
-    """Key frame number -> (h, w) mask: true where no checked flow agrees with depth and path within `MOVED` px."""
+    """Key frame number -> (h, w) mask: true where no checked flow agrees with depth and path within `MOVED` px.
+
+    The depth is to be one that the flow of these frames did not measure itself (the network's): what moves along with
+    the camera, or against it, triangulates to a wrong depth that its own flow confirms."""
     T, K = path.scene.T_camera_world, path.scene.K
     leaving = flow_leaving(stores)
 

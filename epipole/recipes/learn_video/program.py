@@ -41,8 +41,9 @@ from .moved import moved_by
 from .predict import Predictor
 from .rejoin import scale_drift
 from .selfcheck import check
-from .solve import Solution, network_intrinsics, network_size, verdict
+from .solve import Solution, focal_deviation, network_intrinsics, network_size, verdict
 from .stages import GAPS, SEEN_ON, Run, correspond, key_images, look_at, matched, refined, solved, stored, teach
+from .start import begin, fingerprint
 from .wide import rigid_guesses, wide_pairs
 
 WIDE_PER_KEY_FRAME = 2     # further pairs, at most
@@ -63,18 +64,21 @@ def learn_video(
     device: str = "auto",
     quiet: bool = False,
     steps: int | None = None,
+    start: Path | None = None,
 ) -> Path:
     """Learns a clip into the folder `out` (docs/run-folder.md, but for the report), and returns it.
 
     `minutes` is the budget: the number of training steps follows from it and the machine's speed, measured once; with
-    `steps` it is said outright, and then a seed gives the same bits on every run of a machine. The rest is as in
-    `epipole.learn`. A run that is finished is left as it is, or judged against another truth.
+    `steps` it is said outright, and then a seed gives the same bits on every run of a machine. `start` holds the
+    weights to start from. The rest is as in `epipole.learn`. A run that is finished is left as it is, or judged against
+    another truth.
     Raises InputError, FootageError, TrainingError.
     """
     footage = open_footage(clip)
     given = given_intrinsics(intrinsics, footage)
     where = torch_device(device)
-    claim(out, footage, given, minutes, seed, steps)
+    begin(ReprojectionDepth(), start)  # weights that do not fit are refused before anything is done
+    claim(out, footage, given, minutes, seed, steps, start)
     if about := finished(out):
         judge_again(out, about, truth)
         return out
@@ -87,13 +91,13 @@ def learn_video(
         keys = key_images(run, footage, seen.key_frames, network_size(footage.width, footage.height))
         stores, path = path_from_flow(run, footage, seen, keys, given, seed)
         keys, stores, path = with_frames_between(run, footage, seen, keys, stores, path)
-        system, path, lessons = teach(run, keys, stores, path, given is None, minutes, seed, where, steps)
+        system, path, lessons = teach(run, keys, stores, path, given is None, minutes, seed, where, steps, start)
         depth = joined_depth(run, seen, keys, stores, path, system, where)
         result = finish(run, footage, seen, keys, path, depth, system, given)
         drift = scale_drift(path, stores, Predictor(system, where).of_key_frames(keys))
         scores, warnings = check(depth, lessons, drift)
         arguments = {"clip": clip, "minutes": minutes, "steps": steps, "seed": seed, "device": str(where),
-                     "intrinsics": intrinsics, "truth": truth}
+                     "intrinsics": intrinsics, "truth": truth, "start": start}
         result = replace(result, arguments=arguments, warnings=[*result.warnings, *warnings, *lost(path, keys)],
                          healthy=HEALTHY)
         with run.phase("export", len(seen.times), "frames") as tell:
@@ -146,7 +150,8 @@ def finish(
     w, h = keys.size
     K = given if given is not None else resize_intrinsics(path.scene.K.double(), footage.width / w, footage.height / h)
     known = Intrinsics(K.numpy(), "given" if given is not None else "estimated",
-                       verdict(path.focal_spread, given is not None), None if given is not None else path.focal_spread)
+                       verdict(path.focal_spread, given is not None),
+                       None if given is not None else focal_deviation(path.focal_spread))
     return Result(every.T_world_camera, known, system, "reprojection", system.config, {}, skipped=every.skipped)
 
 
@@ -175,14 +180,15 @@ def costs(run: Run) -> list[Score]:
             Score("peak_memory_mb", round(run.peak_mb, 1), "MB", "lower", "resident set of the process")]
 
 
-def claim(out: Path, footage: Footage, given: Tensor | None, minutes: float, seed: int, steps: int | None) -> None:
+def claim(out: Path, footage: Footage, given: Tensor | None, minutes: float, seed: int, steps: int | None,
+          start: Path | None) -> None:
     """Makes the folder this run's. Raises InputError if it holds something else."""
     decided = out / "work" / "arguments.json"
     if not decided.exists() and (foreign := [name for name in ("run.yaml", *LEFT) if (out / name).exists()]):
         raise InputError(f"{out} holds {foreign[0]} of something else: choose another folder with -o")
     make_folder(out / "work")
     now = {"clip": footage.sha256(), "intrinsics": None if given is None else given.tolist(), "minutes": minutes,
-           "seed": seed, "steps": steps}
+           "seed": seed, "steps": steps, "start": fingerprint(start)}
     before = decided_once(decided, lambda: now)
     if different := [name for name in now if before.get(name) != now[name]]:
         raise InputError(f"{out} holds a run with another {' and '.join(different)}: choose another folder with -o, "

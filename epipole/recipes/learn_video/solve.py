@@ -29,6 +29,7 @@ SIGMA = 0.25               # px of the network's grid: how well flow is trusted
 FOCAL_GUESSES = (0.6, 0.8, 1.05, 1.4, 2.0)  # of the longer side: fields of view from 80 to 28 degrees
 TRIAL_FRAMES = 12          # key frames on which a guess of the focal length is tried
 SEED_EDGES = 60            # edges among which the two frames to start from are sought
+SHARED_FOCAL = 2.0         # percent: error of the focal length that all of a clip shares (flow's at the border, a lens)
 DOUBTFUL, UNSEEN = 3.0, 10.0  # percent: spread of the focal length above which footage shows it poorly, or not at all
 
 Progress = Callable[[int, int], None]
@@ -187,10 +188,16 @@ def verdict(spread: float, given: bool) -> str:
     if given:
         return "Intrinsics were given and are used as they are."
     if spread < DOUBTFUL:
-        return f"The footage shows the focal length well: thirds of it agree to {spread:.1f} %."
+        return (f"The footage shows the focal length well: thirds of it agree to {spread:.1f} %. Errors that all of it "
+                f"shares, of lens or flow, come on top: expect {focal_deviation(spread):.0f} %.")
     if spread < UNSEEN:
         return f"The footage shows the focal length poorly: thirds of it differ by {spread:.1f} %. Give --intrinsics."
     return f"The footage hardly shows the focal length: thirds of it differ by {spread:.0f} %. Give --intrinsics."
+
+
+def focal_deviation(spread: float) -> float:
+    """Standard deviation (percent) of the focal length: the spread over thirds, and what none of them can see."""
+    return float(np.hypot(spread, SHARED_FOCAL))
 
 
 def save_solution(path: Path, solution: Solution) -> None:

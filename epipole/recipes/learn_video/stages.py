@@ -26,6 +26,7 @@ from .matches import homography_guesses, matched_pairs
 from .predict import KeyDepth, Predictor
 from .rejoin import rejoin
 from .solve import Solution, edges_of, load_solution, refine, save_solution, solve
+from .start import begin
 from .teach import PAIRS, Lessons
 
 GAPS = (1, 2, 3, 5)        # of chained pairs, in key frames
@@ -51,7 +52,7 @@ class Run:
     earlier_peak: float = 0.0
 
     def __post_init__(self) -> None:
-        with suppress(OSError, ValueError):  # nothing there, or a damaged disk: only the time it took is lost
+        with suppress(OSError, ValueError, KeyError):  # nothing there, or a damaged disk: only the time it took is lost
             kept = json.loads((self.work / "costs.json").read_text(encoding="utf-8"))
             self.phases, self.began, self.earlier_peak = kept["phases"], self.began - kept["seconds"], kept["peak_mb"]
 
@@ -107,7 +108,10 @@ def look_at(run: Run, footage: Footage) -> Look:
     """The look at the footage, made or remembered."""
     file = run.work / "look.json"
     if file.exists():
-        return Look.from_json(file.read_text(encoding="utf-8"))
+        try:
+            return Look.from_json(file.read_text(encoding="utf-8"))
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{file} is damaged: remove it and run the same command again") from error
     with run.phase("look", footage.announced or 0, "frames") as tell:
         seen = look(footage, tell)
     write_bytes(file, seen.to_json().encode())
@@ -170,11 +174,12 @@ def rejoined(
 
 def teach(
     run: Run, keys: KeyImages, stores: list[FlowStore], path: Solution, free_focal: bool, minutes: float, seed: int,
-    device: torch.device, steps: int | None,
+    device: torch.device, steps: int | None, start: Path | None,
 ) -> tuple[ReprojectionDepth, Solution, Lessons]:
     """Both stages of learning with the path put together again between them; the path as it is afterwards."""
     torch.manual_seed(seed)
     system = ReprojectionDepth(PRESETS["paper"])
+    begin(system, start)
     how = replace(HOW, seed=seed, device=str(device))
     lessons = Lessons(keys, stores, path, seed)
     first = decided_once(run.work / "first-steps.json", lambda: first_steps(run, system, lessons, how, minutes, steps))
@@ -189,7 +194,9 @@ def teach(
     second = decided_once(run.work / "second-steps.json",
                           lambda: second_steps(run, lessons, first["steps"], minutes, steps))
     learn_stage(run, "learn 2", system, lessons, replace(how, steps=second["steps"], final=0.02))
-    return system, again("path-4.safetensors", path), lessons
+    path = again("path-4.safetensors", path)
+    lessons.follow(path)  # by which the run judges itself
+    return system, path, lessons
 
 
 def learn_stage(run: Run, name: str, system: ReprojectionDepth, lessons: Lessons, how: Train) -> None:

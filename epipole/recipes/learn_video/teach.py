@@ -31,10 +31,14 @@ class Lessons:
     def __init__(self, images: KeyImages, stores: list[FlowStore], solution: Solution, seed: int):
         self.images, self.stores, self.seed = images, stores, seed
         edges, self.pixels = edges_of(stores)
-        self.T_world_camera = se3_inverse(solution.scene.T_camera_world)
-        self.K, self.z = solution.scene.K, 1 / solution.scene.inverse_depth
+        self.follow(solution)
         self.seen = anchor_seen(edges, len(self.z)) >= LEAST_SEEN
         self.first = [0, *accumulate(len(s) for s in stores)]
+
+    def follow(self, solution: Solution) -> None:
+        """Teaches along this path, of the same key frames, from now on."""
+        self.T_world_camera = se3_inverse(solution.scene.T_camera_world)
+        self.K, self.z = solution.scene.K, 1 / solution.scene.inverse_depth
 
     def __len__(self) -> int:
         return self.first[-1]
