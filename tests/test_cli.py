@@ -178,10 +178,10 @@ def test_list_shows_every_system_and_its_paper(capsys):
 
 def test_learn_hands_everything_on(learned, truth, capsys):
     command = ["learn", "a.mp4", "-o", "r", "--minutes", "2.5", "--truth", str(truth), "--seed", "7", "--device", "cpu",
-               "--steps", "30"]
+               "--steps", "30", "--start", "w.safetensors"]
     assert main([*command, "--intrinsics", "1,2,3.5,4"]) == 0
     assert learned == [{"clip": Path("a.mp4"), "out": Path("r"), "minutes": 2.5, "intrinsics": (1, 2, 3.5, 4),
-                        "truth": truth, "seed": 7, "device": "cpu", "quiet": False, "steps": 30}]
+                        "truth": truth, "seed": 7, "device": "cpu", "quiet": False, "steps": 30, "start": Path("w.safetensors")}]
     assert capsys.readouterr().out.splitlines()[-1] == f"report: {Path('r/report.html')}"
 
 
@@ -189,7 +189,7 @@ def test_learn_has_defaults(learned):
     assert main(["learn", "a.b.mp4", "--intrinsics", "K.txt"]) == 0
     assert learned[0] == {"clip": Path("a.b.mp4"), "out": Path("runs/a.b"), "minutes": 10.0,
                           "intrinsics": Path("K.txt"), "truth": None, "seed": 0, "device": "auto", "quiet": False,
-                          "steps": None}
+                          "steps": None, "start": None}
 
 
 def test_a_truth_that_cannot_be_read_is_refused_before_learning(learned, tmp_path):

@@ -1,7 +1,6 @@
 """The stages of the main job, each with its result in RUN/work, where an interrupted run finds it again."""
 
 import json
-import math
 import resource
 import time
 from collections.abc import Callable, Iterator
@@ -14,28 +13,24 @@ import torch
 from torch import Tensor
 
 from ...engine.checkpoint import decided_once, read_tensors, write_bytes, write_tensors
-from ...engine.fit import Train, fit, plan
+from ...engine.fit import Train, fit
 from ...engine.log import Log, Progress
 from ...sources.findings import Look
 from ...sources.footage import Footage
 from ...sources.look import look
 from ...systems.depth.reprojection import PRESETS, ReprojectionDepth
 from ...types.errors import InputError
+from .budget import first_steps, second_steps
 from .correspond import FlowStore, KeyImages
 from .matches import homography_guesses, matched_pairs
 from .predict import KeyDepth, Predictor
 from .rejoin import rejoin
 from .solve import Solution, edges_of, load_solution, refine, save_solution, solve
 from .start import begin
-from .teach import PAIRS, Lessons
+from .teach import Lessons
 
 GAPS = (1, 2, 3, 5)        # of chained pairs, in key frames
 SEEN_ON = 0.35             # share of valid flow at one gap from which the next is worth its time
-FIRST_SHARE = 0.2          # of the steps, before the path is put together again
-AHEAD, PER_FRAME = 35.0, 0.18  # seconds that come after learning: placing, writing, showing and judging every frame
-LEAST_LEARNING = 0.3       # share of the budget that is learning, whatever the rest takes
-MOST_EPOCHS, FEW = 2.25, 600   # over all pairs; taught more often (and longer than so few steps), the network learns
-                               # the flow's errors by heart
 KEEP_EVERY = 5.0           # seconds of a phase that a kill may leave uncounted
 HOW = Train(learning_rate=2e-3, warmup=50, weight_decay=1e-2, clip=1.0, bf16=True, channels_last=True)
 
@@ -210,43 +205,3 @@ def learn_stage(run: Run, name: str, system: ReprojectionDepth, lessons: Lessons
             fit(system, lessons, how, None, log, going, on_step=lambda step, *_: tell(step))
             write_tensors(learned, system.state_dict(), {})
     going.unlink(missing_ok=True)
-
-
-def seconds_ahead(lessons: Lessons) -> float:
-    """What comes after learning."""
-    return AHEAD + PER_FRAME * (int(lessons.images.key_frames[-1]) + 1)
-
-
-def seconds_left(run: Run, lessons: Lessons, minutes: float) -> float:
-    """What of the budget is left for learning, after what was used and what is still to be written."""
-    return 60 * minutes - run.seconds - seconds_ahead(lessons)
-
-
-def most_steps(lessons: Lessons) -> int:
-    """Steps beyond which more time does not help."""
-    return max(FEW, math.ceil(MOST_EPOCHS * len(lessons) / PAIRS))
-
-
-def first_steps(
-    run: Run, system: ReprojectionDepth, lessons: Lessons, how: Train, minutes: float, steps: int | None
-) -> dict[str, int]:
-    """Steps of the first stage: a share of all that the machine's speed, measured here, leaves room for."""
-    if steps is None:
-        seconds = max(seconds_left(run, lessons, minutes), LEAST_LEARNING * 60 * minutes)
-        planned = plan(system, lessons, replace(how, seconds=seconds)).steps
-        steps = min(planned, most_steps(lessons))
-        if run.progress:
-            run.progress.expect(seconds * steps / planned + seconds_ahead(lessons))
-    return {"steps": max(1, round(FIRST_SHARE * steps))}
-
-
-def second_steps(run: Run, lessons: Lessons, first: int, minutes: float, steps: int | None) -> dict[str, int]:
-    """Steps of the second stage: what then is left, at the pace of the first."""
-    if steps is None:
-        pace = next((phase["seconds"] for phase in run.phases if phase["name"] == "learn 1"), 0.0) / first
-        least = (1 - FIRST_SHARE) * LEAST_LEARNING * 60 * minutes
-        steps = first + int(max(seconds_left(run, lessons, minutes), least) / max(pace, 1e-3))
-        steps = min(steps, most_steps(lessons))
-        if run.progress:
-            run.progress.expect(pace * (steps - first) + seconds_ahead(lessons))
-    return {"steps": max(1, steps - first)}
