@@ -181,7 +181,8 @@ def test_learn_hands_everything_on(learned, truth, capsys):
                "--steps", "30", "--start", "w.safetensors"]
     assert main([*command, "--intrinsics", "1,2,3.5,4"]) == 0
     assert learned == [{"clip": Path("a.mp4"), "out": Path("r"), "minutes": 2.5, "intrinsics": (1, 2, 3.5, 4),
-                        "truth": truth, "seed": 7, "device": "cpu", "quiet": False, "steps": 30, "start": Path("w.safetensors")}]
+                        "truth": truth, "seed": 7, "device": "cpu", "quiet": False, "steps": 30,
+                        "start": Path("w.safetensors")}]
     assert capsys.readouterr().out.splitlines()[-1] == f"report: {Path('r/report.html')}"
 
 

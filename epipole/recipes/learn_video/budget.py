@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ...engine.fit import Train, plan
 from ...engine.log import Progress
@@ -16,6 +16,7 @@ MOST_EPOCHS, FEW = 2.25, 600   # over all pairs; taught more often (and longer t
                                # the flow's errors by heart
 
 
+@runtime_checkable
 class Spent(Protocol):
     """What a run took so far, and whom it tells."""
 
