@@ -150,7 +150,7 @@ def draw_materials(surfaces: list[str], difficulty: int, rng: np.random.Generato
     always = np.array([ALWAYS_SHINING.get(s, 0.0) for s in surfaces])
     gloss = np.where(hard[1] < SHINING[difficulty], 0.15 + 0.45 * hard[2], always)
     return Materials(
-        pattern, colours, np.array(frequencies), np.array(offsets),
+        pattern, colours, np.array(frequencies, np.float32), np.array(offsets, np.float32),
         np.where(bare[:, None], colours[:, 0], colours.mean(1)), np.where(bare, 0, grain).astype(np.float32), gloss,
         10 * 8 ** hard[2],
     )

@@ -37,7 +37,7 @@ class RayCaster:
         o, d = np.broadcast_arrays(origins, directions)
         hit = self._scene.run(np.ascontiguousarray(o, np.float32), np.ascontiguousarray(d, np.float32), output=1)
         face = hit["primID"]
-        n, p = self._normal[face], self._first[face]
+        n, p = np.take(self._normal, face, 0), np.take(self._first, face, 0)
         with np.errstate(divide="ignore", invalid="ignore"):  # a miss looks at face -1; it is overwritten
             t = dot(p - o, n) / dot(d, n)
         return Hits(np.where(face >= 0, t, np.inf), face, np.stack([hit["u"], hit["v"]], -1))

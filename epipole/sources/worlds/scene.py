@@ -63,6 +63,9 @@ class Light:
     colour: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
+WHITE_GROUND = 0.95  # exposure that leaves a white ground in even light just below white
+
+
 @dataclass(frozen=True)
 class Lighting:
     lights: tuple[Light, ...]

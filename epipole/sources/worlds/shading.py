@@ -25,36 +25,46 @@ class Shading(NamedTuple):
 def normals_at(moment: Moment, hits: Hits) -> Array:
     """Unit normals [n, 3] of the world at hits, as round as the solids were meant to be."""
     weight = np.stack([1 - hits.uv[:, 0] - hits.uv[:, 1], *hits.uv.T], 1)
-    normal = np.einsum("nc,nci->ni", weight, moment.normals[hits.face])
+    normal = combined(moment.normals.swapaxes(1, 2), hits.face, weight)
     normal /= np.sqrt(dot(normal, normal))[:, None]
     return normal
 
 
 def object_points(moment: Moment, instance: Array, point: Array) -> Array:
     """World points [n, 3] in the coordinates of their instances [n]."""
-    return moved(moment.T_object_world[instance], point)
+    return moved(moment.T_object_world, instance, point)
 
 
-def moved(T: Array, point: Array) -> Array:
-    """Points [n, 3], each by a rigid motion of its own [n, 4, 4]."""
-    return np.einsum("nij,nj->ni", T[:, :3, :3], point) + T[:, :3, 3]
+def moved(T: Array, which: Array, point: Array) -> Array:
+    """Points [n, 3], each by its one, `which` [n], of the rigid motions [m, 4, 4]."""
+    return combined(T[:, :3, :3], which, point) + np.take(T[:, :3, 3], which, 0)
+
+
+def combined(matrices: Array, which: Array, vectors: Array) -> Array:
+    """Products [n, 3] of vectors [n, 3], each with its one of the matrices [m, 3, 3]: column by column, because to
+    gather a matrix for every vector takes several times as long."""
+    x, y, z = (np.take(matrices[:, :, k], which, 0) * vectors[:, k : k + 1] for k in range(3))
+    return x + y + z
 
 
 def shade(
     scene: Scene, moment: Moment, materials: Materials, origin: Array, directions: Array, hits: Hits, focal: float
 ) -> Shading:
-    """Colours at hits of rays from one or many origins; `focal` in px tells how large a pixel is on the surface."""
+    """Colours at hits of rays from one or many origins; `focal` in px tells how large a pixel is on the surface.
+
+    In single precision: a millionth of a colour is not seen, and memory is what shading waits for."""
     instance, material = scene.instance[hits.face], scene.material[hits.face]
     t = np.where(np.isfinite(hits.t), hits.t, 0.0)
-    point = origin + t[:, None] * directions
-    normal = normals_at(moment, hits)
+    point = (origin + t[:, None] * directions).astype(np.float32)
+    directions, t = directions.astype(np.float32), t.astype(np.float32)
+    normal = normals_at(moment, hits).astype(np.float32)
     length = np.sqrt(dot(directions, directions))
     facing = np.abs(dot(normal, directions)) / length
 
-    T = moment.T_object_world[instance]
-    turned = np.einsum("nij,nj->ni", T[:, :3, :3], normal)
+    T = moment.T_object_world.astype(np.float32)
+    turned = combined(T[:, :3, :3], instance, normal)
     footprint = t / focal / np.sqrt(np.maximum(facing, 0.05))
-    albedo = materials.colour(material, moved(T, point), turned, footprint)
+    albedo = materials.colour(material, moved(T, instance, point), turned, footprint)
 
     lighting = scene.lighting
     light = lighting.ambient * (0.7 + 0.2 * normal[:, 2] + 0.1 * normal[:, 0])[:, None]
@@ -62,14 +72,14 @@ def shade(
     shining = materials.gloss[material] > 0
     for k, source in enumerate(lighting.lights):
         strength, lit, to_light = _reach(moment, source, point, normal)
-        light = light + strength[:, None] * np.array(source.colour)
+        light = light + strength[:, None] * np.array(source.colour, np.float32)
         reached |= lit.astype(np.uint8) << k
         if shining.any():
             s = shining & lit
             half = to_light[s] - directions[s] / length[s, None]
             half /= np.sqrt(dot(half, half))[:, None]
             peak = np.maximum(dot(half, normal[s]), 0) ** materials.hardness[material[s]]
-            gloss[s] += (materials.gloss[material[s]] * peak)[:, None] * np.array(source.colour)
+            gloss[s] += (materials.gloss[material[s]] * peak)[:, None] * np.array(source.colour, np.float32)
     colour = albedo * (lighting.exposure * light) + lighting.exposure * gloss
     met = hits.face >= 0
     colour[~met] = sky(scene, directions[~met] / length[~met, None])
@@ -78,7 +88,7 @@ def shade(
 
 def _reach(moment: Moment, light: Light, point: Array, normal: Array) -> tuple[Array, Array, Array]:
     """Strength [n] of a light at points, whether it reaches them at all [n], and the directions to it [n, 3]."""
-    to_light = light.at - point
+    to_light = light.at.astype(np.float32) - point
     distance = np.sqrt(dot(to_light, to_light))
     cosine = dot(normal, to_light) / distance
     lit = cosine > 0

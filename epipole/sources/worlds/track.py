@@ -10,7 +10,7 @@ from .camera import Camera
 from .meshes import Array
 from .render import View
 from .scene import Moment, Scene
-from .shading import object_points
+from .shading import moved, object_points
 
 SEEN = 1e-4  # share of the depth by which a point may lie behind what the ray-caster meets on the way to it
 
@@ -38,8 +38,8 @@ def carried(scene: Scene, now: Moment, then: Moment, view: View, points: Array) 
     instance = scene.instance[view.hits.face]
     moving = np.isin(instance, list(scene.motions)) & (view.hits.face >= 0)
     out = points.copy()
-    own, T = object_points(now, instance[moving], points[moving]), then.T_world_object[instance[moving]]
-    out[moving] = np.einsum("nij,nj->ni", T[:, :3, :3], own) + T[:, :3, 3]
+    own = object_points(now, instance[moving], points[moving])
+    out[moving] = moved(then.T_world_object, instance[moving], own)
     return out
 
 

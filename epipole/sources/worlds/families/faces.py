@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..meshes import Array, Mesh, Part, ball, box, cylinder, flat, joined, rigid
-from ..scene import Light, Lighting, Orbit, Region, Scene, SceneBuilder, Stage
+from ..scene import WHITE_GROUND, Light, Lighting, Orbit, Region, Scene, SceneBuilder, Stage
 from ..spec import Spec
 from ..starshaped import closed_mesh, directions, ellipsoid
 from .subjects import rod
@@ -198,7 +198,8 @@ def assemble(spec: Spec, head: Head, T_world_head: Array, rng: np.random.Generat
     strength = rng.uniform(*((0.5, 0.6), (0.6, 0.9), (0.8, 1.4), (1.0, 2.2))[level])
     ambient = rng.uniform(*((0.5, 0.55), (0.4, 0.5), (0.25, 0.45), (0.1, 0.35))[level])
     grey = rng.uniform(0.1, 0.9)
-    lighting = Lighting((Light(lamp, strength),), ambient, ((grey, grey, grey),) * 2)
+    exposure = WHITE_GROUND if level < 2 else Lighting.exposure
+    lighting = Lighting((Light(lamp, strength),), ambient, ((grey, grey, grey),) * 2, exposure=exposure)
     walk = Region(np.array([-0.5 * far, -1.05 * far, -0.05]), np.array([0.5 * far, -0.85 * far, 0.15]))
     sight = Region(np.full(3, -0.03), np.full(3, 0.03))
     orbit = Orbit(np.zeros(3), far, 0.03, -np.pi / 2, 1.4)

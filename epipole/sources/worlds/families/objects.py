@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..meshes import Array, Mesh, Part, box, rigid
-from ..scene import Light, Lighting, Orbit, Region, Scene, SceneBuilder, Stage
+from ..scene import WHITE_GROUND, Light, Lighting, Orbit, Region, Scene, SceneBuilder, Stage
 from ..spec import Spec
 from ..starshaped import Blob, draw_blob
 from . import roadside, subjects
@@ -91,7 +91,8 @@ def light(spec: Spec) -> Lighting:
     shade = np.full(3, rng.uniform(0.88, 1.0)) if level == 0 else rng.uniform(0.15, 0.9) + rng.uniform(-0.1, 0.1, 3)
     red, green, blue = (float(c) for c in np.clip(shade, 0.02, 1.0))
     lamp = Light(at, strength, np.inf, (1 + warm, 1.0, 1 - warm))
-    return Lighting((lamp,), ambient, ((red, green, blue),) * 2)
+    exposure = WHITE_GROUND if level == 0 else Lighting.exposure
+    return Lighting((lamp,), ambient, ((red, green, blue),) * 2, exposure=exposure)
 
 
 def scene(spec: Spec, rng: np.random.Generator) -> Scene:
