@@ -17,6 +17,19 @@ def system(**changes) -> Eigen:
     return Eigen(replace(TINY, **changes))
 
 
+def test_weights_of_its_layers():
+    """Kernel areas times channels, plus biases, of the coarse and the fine network's convolutions, and of the two fully
+    connected layers, which go from 256 maps of 6x8 to one of 55x74."""
+    coarse = [(121, 3, 96), (25, 96, 256), (9, 256, 384), (9, 384, 384), (9, 384, 256), (48, 256, 4096),
+              (1, 4096, 55 * 74)]
+    fine = [(81, 3, 63), (25, 64, 64), (25, 64, 1)]
+    with torch.device("meta"):
+        paper = Eigen()
+    for network, layers, weights in ((paper.coarse, coarse, 70_757_734), (paper.fine, fine, 119_437)):
+        count = sum(p.numel() for p in network.parameters())
+        assert count == sum(area * before * after + after for area, before, after in layers) == weights
+
+
 def test_a_wrong_scale_costs_nothing_at_balance_one_and_half_its_square_at_a_half():
     truth = 1 + torch.rand(2, 1, 12, 16)
     known, log_depth = torch.ones_like(truth) > 0, truth.log()

@@ -50,6 +50,17 @@ def test_maps_have_half_the_size_and_see_three_skips():
     assert inputs == [1024, 512 + 1024, 256 + 512, 128 + 256]
 
 
+def test_weights_of_its_layers():
+    """ResNet-50, a 1x1 convolution, up-projections (two 5x5 kernels and a 3x3 one, with batch-norm behind each), whose
+    inputs bring the encoder's 1024, 512 and 256 channels along, and a 3x3 convolution."""
+    encoder, bridge, last = 23_508_032, 2048 * 1024 + 2 * 1024, 9 * 64 + 1
+    ups = [(1024, 512), (512 + 1024, 256), (256 + 512, 128), (128 + 256, 64)]
+    decoder = sum(2 * 25 * before * after + 9 * after**2 + 3 * 2 * after for before, after in ups)
+    with torch.device("meta"):
+        count = sum(p.numel() for p in Kuznietsov().parameters())
+    assert count == encoder + bridge + decoder + last == 80_766_209
+
+
 @pytest.mark.parametrize("size", [(33, 47), (32, 64)])
 def test_any_size_gives_positive_depth_of_that_size(size):
     with torch.no_grad():
