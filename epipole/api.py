@@ -88,7 +88,8 @@ def learn(
 
     out         runs/<name of the clip> by default; the same call again goes on where an interrupted one stopped
     minutes     learning budget
-    intrinsics  fx, fy, cx, cy in pixels of the clip, or a file with the 3x3 matrix; estimated where not given
+    intrinsics  fx, fy, cx, cy in pixels of the clip, or a file that `epipole.formats.camera_files` reads; a lens that
+                bends is straightened; estimated where not given
     truth       plain folder to judge the result against
     device      "cpu", "cuda", or "auto"
     quiet       no progress on stderr

@@ -79,9 +79,11 @@ def _present(run: Run) -> None:
 
 def _inspect(options: Namespace) -> None:
     from .sources.look import look
+    from .sources.straight import seen_through
     from .sources.video import open_footage
 
-    seen = look(open_footage(options.clip))
+    footage, _ = seen_through(open_footage(options.clip), options.intrinsics)
+    seen = look(footage)
     if not options.json:
         print(seen.text())
         return

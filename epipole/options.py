@@ -45,7 +45,9 @@ def _learn(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--steps", type=count, metavar="N",
                      help="training steps instead of a budget: the same command then gives the same bits")
     sub.add_argument("--intrinsics", type=intrinsics, metavar="K",
-                     help="file with the 3x3 matrix, or fx,fy,cx,cy in pixels of the clip (default: estimated)")
+                     help="camera.yaml of `epipole calibrate` (a lens that bends is straightened), cameras.txt, "
+                     "transforms.json, a file with the 3x3 matrix, or fx,fy,cx,cy in pixels of the clip (default: "
+                     "estimated)")
     sub.add_argument("--start", type=Path, metavar="WEIGHTS",
                      help="that `epipole pretrain` wrote (default: from nothing)")
     sub.add_argument("--truth", type=Path, metavar="FOLDER", help="plain folder to judge the result against")
@@ -54,6 +56,8 @@ def _learn(sub: argparse.ArgumentParser) -> None:
 
 def _inspect(sub: argparse.ArgumentParser) -> None:
     _clip(sub)
+    sub.add_argument("--intrinsics", type=intrinsics, metavar="K",
+                     help="the camera, as for learn: of a lens that bends the straightened clip is looked at")
     sub.add_argument("--json", action="store_true", help="print every measurement as JSON")
 
 

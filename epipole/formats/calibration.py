@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from ..geometry.unified import ExtendedUnified
 from ..types.errors import InputError
 
 Lens = type[Pinhole] | type[BrownConrady] | type[Fisheye] | type[ExtendedUnified]
+LENSES: dict[str, Lens] = {lens.__name__: lens for lens in (Pinhole, BrownConrady, Fisheye, ExtendedUnified)}
 
 
 class Calibration(NamedTuple):
@@ -61,3 +62,22 @@ def numbers(camera: Camera) -> tuple[list[float], list[float]]:
     K = camera.K
     own = [float(getattr(camera, name)) for name in camera._fields[1:]]
     return [float(K[0, 0]), float(K[1, 1]), float(K[0, 2]), float(K[1, 2])], own
+
+
+def as_words(calibration: Calibration) -> dict[str, Any]:
+    """All that the calibration says, by name; `from_words` reads it."""
+    focal_and_centre, own = numbers(calibration.camera)
+    return {"model": type(calibration.camera).__name__, "width": calibration.width, "height": calibration.height,
+            **dict(zip(("fx", "fy", "cx", "cy"), focal_and_centre, strict=True)),
+            **dict(zip(calibration.camera._fields[1:], own, strict=True))}
+
+
+def from_words(words: Mapping[str, Any], where: str) -> Calibration:
+    """Raises InputError, saying `where`, for what is no camera of ours."""
+    try:
+        lens = LENSES[words["model"]]
+        fx, fy, cx, cy = (float(words[name]) for name in ("fx", "fy", "cx", "cy"))
+        own = {name: float(words[name]) for name in lens._fields[1:]}
+        return Calibration(build(lens, (fx, fy), (cx, cy), own, where), int(words["width"]), int(words["height"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{where}: this is not a camera that can be read ({error!r})") from error

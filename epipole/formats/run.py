@@ -15,6 +15,7 @@ from jaxtyping import Float32, Float64
 from ..geometry.camera import resize_intrinsics
 from ..types.errors import InputError
 from . import kitti, tum
+from .calibration import Calibration, from_words
 from .numbers import DAMAGED
 
 SCALING = ".scaling"    # folder of files in a new unit, which are about to take their places
@@ -100,6 +101,13 @@ class RunFiles:
         """K in pixels of images of the size `image_size`."""
         fx, fy, cx, cy = (float(self._intrinsic(name)) for name in ("fx", "fy", "cx", "cy"))
         return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+
+    @property
+    def lens(self) -> Calibration | None:
+        """The camera that took the footage, where it was straightened: of colmap/ and transforms.json. All else, also
+        `intrinsics`, is of the straightened picture."""
+        words = self.about.get("lens")
+        return None if words is None else from_words(words, str(self.folder / "run.yaml"))
 
     @property
     def depth_intrinsics(self) -> Float64[np.ndarray, "3 3"]:

@@ -10,14 +10,15 @@ import numpy as np
 import torch
 
 from ..formats.run import RunFiles
-from ..geometry.camera import resize_intrinsics
+from ..geometry.camera import project, resize_intrinsics
+from ..geometry.lenses import rays, resize
 from ..judges.camera import focal_error
 from ..judges.depth import DepthFrame, DepthProtocol, judge_depth, mean_depth
 from ..judges.depth_uncertainty import DepthUncertaintyProtocol, UncertainDepth, judge_depth_uncertainty
 from ..judges.flicker import FlickerFrame, judge_flicker
 from ..judges.motion import KITTI_LENGTHS, MotionProtocol, judge_motion, path_length
 from ..judges.score import Score
-from ..sources.plain import DepthMaps, SparseDepth, Truth, read_truth
+from ..sources.plain import DepthMaps, KnownDepth, SparseDepth, Truth, read_truth
 from ..types.errors import InputError
 
 SOME = 100        # frames, evenly spread, from which the mean depth of every row is taken, and uncertainty is judged
@@ -52,7 +53,8 @@ def judge_run(
     if truth.T_world_camera is not None:
         scores += judge_motion(run.path, truth.T_world_camera, motion, truth.unit)
     if truth.K is not None:
-        percent = focal_error(run.intrinsics, run.image_size, truth.K, (truth.width, truth.height))
+        K = run.intrinsics if run.lens is None else run.lens.K
+        percent = focal_error(K, run.image_size, truth.K, (truth.width, truth.height))
         source = run.about["intrinsics"].get("source", "unknown")
         scores.append(Score("focal_error", percent, "%", protocol=f"mean over fx and fy; intrinsics {source}"))
     return scores + _flicker(run) + _costs(run)
@@ -97,9 +99,22 @@ class _Frames:
     def numbered(self) -> Iterator[tuple[int, DepthFrame]]:
         """With the frames' numbers."""
         for i in self.chosen:
-            known = self.depth[i]
+            known = straight(self.run, self.depth[i])
             if len(known.z):
                 yield i, DepthFrame(self.run.depth[i], *known)
+
+
+def straight(run: RunFiles, known: KnownDepth) -> KnownDepth:
+    """What is known of the footage's pixels, at the pixels of the run's straightened picture, as far as it is in it."""
+    if run.lens is None or not len(known.z):
+        return known
+    width, height = run.image_size
+    x, y = known.width / width, known.height / height
+    ray, seen = rays(torch.from_numpy(known.pixels.T[:, None].copy()), resize(run.lens.camera, x, y))
+    pixels, front = project(ray, resize_intrinsics(torch.from_numpy(run.intrinsics), x, y))
+    at = pixels[:, 0].T.numpy()
+    shown = (seen & front)[0, 0].numpy() & (at >= 0).all(1) & (at <= [known.width - 1, known.height - 1]).all(1)
+    return KnownDepth(at[shown], known.z[shown], known.width, known.height)
 
 
 class _Uncertain:

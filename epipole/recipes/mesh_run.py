@@ -15,14 +15,16 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from ..formats import colmap, colmap_binary, mesh, ply
-from ..formats.calibration import pinhole
+from ..formats.calibration import Calibration, pinhole
 from ..formats.numbers import DAMAGED
 from ..formats.run import RunFiles
+from ..geometry import lenses
 from ..geometry.camera import project, transform
 from ..geometry.motion import se3_inverse
 from ..geometry.sample import sample
 from ..pipelines.mapping import Config, Mapping
 from ..sources.footage import Footage
+from ..sources.straight import straightened
 from ..sources.video import open_footage
 from ..types.errors import InputError
 from ..types.predictions import Depth, Surface
@@ -77,7 +79,8 @@ def mesh_run(
 
 
 def footage_of(run: RunFiles, clip: str | Path | None) -> Footage:
-    """The footage a run was learned from; raises InputError where it is not there, or another."""
+    """The footage a run was learned from, straight if it was then; raises InputError where it is not there, or
+    another."""
     about = run.about.get("footage") or {}
     named = clip if clip is not None else (run.about.get("arguments") or {}).get("clip")
     if named is None or not Path(named).exists():
@@ -87,7 +90,7 @@ def footage_of(run: RunFiles, clip: str | Path | None) -> Footage:
     if footage.sha256() != about.get("sha256"):
         raise InputError(f"{named} is not the footage that {run.folder} was learned from; say where that is with "
                          "--clip")
-    return footage
+    return footage if run.lens is None else straightened(footage, run.lens)
 
 
 def usually(run: RunFiles) -> float:
@@ -155,17 +158,18 @@ def write_tracks(run: RunFiles) -> None:
     text = colmap.read_model(run.folder / "colmap")
     points, colors = ply.read(run.folder / "cloud.ply")
     some = np.unique(np.linspace(0, len(points) - 1, min(POINTS, len(points))).round().astype(int))
-    seen = observed(run, torch.from_numpy(points[some]).double())
+    camera = run.lens or pinhole(run.intrinsics, *run.image_size)
+    seen = observed(run, torch.from_numpy(points[some]).double(), camera)
     often = np.bincount(seen.point, minlength=len(some)) >= 2
     kept = often[seen.point]
     seen = colmap_binary.Observations(seen.image[kept], (np.cumsum(often) - 1)[seen.point[kept]], seen.pixel[kept])
-    colmap_binary.write_model(run.folder / "colmap", pinhole(run.intrinsics, *run.image_size), text.names, run.path,
+    colmap_binary.write_model(run.folder / "colmap", camera, text.names, run.path,
                               points[some][often].astype(np.float64), colors[some][often], seen)
 
 
-def observed(run: RunFiles, points: Float[Tensor, "p 3"]) -> colmap_binary.Observations:
-    """Pixels of the footage at which key frames see points, at most `VIEWS` of each."""
-    K, times = torch.from_numpy(run.intrinsics), np.zeros(len(points), np.int64)
+def observed(run: RunFiles, points: Float[Tensor, "p 3"], camera: Calibration) -> colmap_binary.Observations:
+    """Pixels of the footage, which `camera` took, at which key frames see points, at most `VIEWS` of each."""
+    times = np.zeros(len(points), np.int64)
     small, path = torch.from_numpy(run.depth_intrinsics), torch.from_numpy(run.path.copy())
     images: list[Int64[np.ndarray, "o"]] = []
     numbers: list[Int64[np.ndarray, "o"]] = []
@@ -179,5 +183,5 @@ def observed(run: RunFiles, points: Float[Tensor, "p 3"]) -> colmap_binary.Obser
         times[mine] += 1
         images.append(np.full(len(mine), frame.number))
         numbers.append(mine)
-        pixels.append(project(there, K)[0][:, 0, mine].T.numpy().astype(np.float32))
+        pixels.append(lenses.project(there, camera.camera)[0][:, 0, mine].T.numpy().astype(np.float32))
     return colmap_binary.Observations(np.concatenate(images), np.concatenate(numbers), np.concatenate(pixels))

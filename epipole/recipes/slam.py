@@ -17,12 +17,15 @@ from ..engine.fit import torch_device
 from ..engine.system import System
 from ..formats import ply
 from ..formats.atomic import make_folder
+from ..formats.calibration import Calibration, as_words
+from ..formats.camera_files import in_size
 from ..formats.run import RunFiles
 from ..geometry.camera import resize_intrinsics
 from ..pipelines.cnn_slam import CnnSlam, Config
 from ..pipelines.key_frames import KeyFrame
 from ..sources.footage import Footage, Frame
-from ..sources.plain import camera_matrix, check_intrinsics
+from ..sources.plain import check_intrinsics
+from ..sources.straight import Straight, seen_through, straightened
 from ..sources.video import open_footage
 from ..types.errors import InputError
 from ..types.predictions import Depth, Prediction
@@ -43,13 +46,14 @@ Progress = Callable[[int, int], None]
 
 
 class Model(NamedTuple):
-    """A depth system, and as far as a RUN tells it: the size (width, height) it sees, K of the camera that taught it
-    and the size of that camera's images."""
+    """A depth system, and as far as a RUN tells it: the size (width, height) it sees, K of the camera that taught it,
+    the size of that camera's images, and its lens."""
 
     system: System
     size: tuple[int, int] | None = None
     K: Float64[np.ndarray, "3 3"] | None = None
     image_size: tuple[int, int] | None = None
+    lens: Calibration | None = None
 
     def focal(self, size: tuple[int, int]) -> float | None:
         """Focal length, px, of the images that taught it, at the size of the network."""
@@ -68,7 +72,7 @@ def slam(
     that nobody knows, and a folder that holds something.
     """
     began, footage, found = time.monotonic(), open_footage(clip), open_model(model)
-    K, given = _intrinsics(intrinsics, found, footage), intrinsics is not None
+    (footage, K), given = _camera(intrinsics, found, footage), intrinsics is not None
     if out.exists() and any(out.iterdir()):
         raise InputError(f"{out} is not empty: choose another folder with -o")
     size = found.size or network_size(footage.width, footage.height)
@@ -95,7 +99,8 @@ def open_model(path: Path) -> Model:
     try:
         about = RunFiles(run)
         depth = about.about["depth"]
-        return Model(system, (int(depth["width"]), int(depth["height"])), about.intrinsics, about.image_size)
+        size = int(depth["width"]), int(depth["height"])
+        return Model(system, size, about.intrinsics, about.image_size, about.lens)
     except (InputError, KeyError, TypeError):  # what `epipole train` left knows no camera
         return Model(system)
 
@@ -113,18 +118,22 @@ def depth_method(system: System, device: torch.device) -> Callable[[Views], Dept
     return depth_of
 
 
-def _intrinsics(
+def _camera(
     given: tuple[float, float, float, float] | Path | None, model: Model, footage: Footage
-) -> Float64[np.ndarray, "3 3"]:
-    if given is not None:
-        K = camera_matrix(given)
-    elif model.K is not None and model.image_size is not None:
-        w, h = model.image_size
-        K = resize_intrinsics(torch.from_numpy(model.K), footage.width / w, footage.height / h).numpy()
-    else:
+) -> tuple[Footage, Float64[np.ndarray, "3 3"]]:
+    """The footage, straight if need be, and its K."""
+    straight, K = seen_through(footage, given)
+    if K is not None:
+        return straight, K
+    if model.K is None or model.image_size is None:
         raise InputError("nobody knows the camera: give --intrinsics, or as the model a RUN that epipole learned")
+    if model.lens is not None:
+        straight = straightened(footage, in_size(model.lens, footage.width, footage.height, "the RUN"))
+    w, h = model.image_size
+    K = straight.K if isinstance(straight, Straight) else resize_intrinsics(
+        torch.from_numpy(model.K), footage.width / w, footage.height / h).numpy()
     check_intrinsics(K, footage.width, footage.height, footage.name)
-    return K
+    return straight, K
 
 
 def _watch(
@@ -205,6 +214,7 @@ def _about(
                     "fps": footage.fps},
         "intrinsics": {"fx": K[0, 0], "fy": K[1, 1], "cx": K[0, 2], "cy": K[1, 2], "width": w, "height": h,
                        "source": "given", "verdict": verdict, "sd_percent": None},
+        "lens": None if footage.lens is None else as_words(footage.lens),
         "scale": "unknown", "depth": {"width": size[0], "height": size[1], "model_factor": 1.0}, "found": [],
         "key_frames": seer.key_frames, "skipped": [], "phases": [], "scores": [], "healthy": {},
         "warnings": [f"{lost} frames could not be aligned with their key frame (frames {names}): their pose is a guess"]

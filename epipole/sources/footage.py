@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from ..formats.calibration import Calibration
 from ..types.errors import InputError
 
 SMALLEST_SIDE = 16
@@ -28,8 +29,11 @@ class Footage(ABC):
 
     `width` and `height` are pixels as shown (upright, square pixels). `fps` is the nominal rate, None for a folder
     of images, whose timestamps are the frame numbers. `announced` is the number of frames that the header states,
-    which is quick to know and may be wrong or None. `warnings` fills while frames are read.
+    which is quick to know and may be wrong or None. `warnings` fills while frames are read. `lens` is the camera that
+    took the frames, where they were straightened.
     """
+
+    lens: Calibration | None = None
 
     def __init__(self, path: Path, width: int, height: int, fps: float | None, announced: int | None) -> None:
         if min(width, height) < SMALLEST_SIDE:

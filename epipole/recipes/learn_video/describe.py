@@ -11,6 +11,7 @@ from jaxtyping import Float64
 
 from ...engine.checkpoint import write_bytes
 from ...engine.system import System
+from ...formats.calibration import as_words
 from ...sources.findings import Look, Span
 from ...sources.footage import Footage, shown
 from ..train import installed, versions
@@ -62,6 +63,7 @@ def describe(
         "intrinsics": {"fx": fx, "fy": fy, "cx": cx, "cy": cy, "width": w, "height": h,
                        "source": result.intrinsics.source, "verdict": result.intrinsics.verdict,
                        "sd_percent": result.intrinsics.sd_percent},
+        "lens": None if footage.lens is None else as_words(footage.lens),
         "scale": "metres" if result.metric else "unknown",
         "depth": {"png_scale": PNG_SCALE / typical, "width": keys.size[0], "height": keys.size[1],
                   "typical": typical, "model_factor": factor},

@@ -19,6 +19,7 @@ from ...formats.calibration import pinhole
 from ...sources.findings import Look
 from ...sources.folder import FolderFootage
 from ...sources.footage import Footage, Frame, resized, shown
+from ...sources.straight import Straight
 from ...types.errors import InputError
 from ..train import save_model
 from .agree import JoinedDepth
@@ -184,10 +185,10 @@ def write_models(
     points: Float32[np.ndarray, "p 3"],
     colours: UInt8[np.ndarray, "p 3"],
 ) -> None:
-    """colmap/ with a part of the cloud, and transforms.json."""
+    """colmap/ with a part of the cloud, and transforms.json: both name the footage's own images, hence its lens."""
     some = np.unique(np.linspace(0, len(points) - 1, min(MOST_COLMAP_POINTS, len(points))).round().astype(int))
     files = image_files(footage, len(path))
-    camera = pinhole(K, footage.width, footage.height)
+    camera = footage.lens or pinhole(K, footage.width, footage.height)
     with whole_folder(out / "colmap") as folder:
         colmap.write_model(folder, camera, [shown(file.name) for file in files], path, points[some].astype(np.float64),
                            colours[some])
@@ -197,6 +198,7 @@ def write_models(
 
 def image_files(footage: Footage, frames: int) -> list[Path]:
     """The images of a folder; of a video what `ffmpeg -i CLIP -start_number 0 frames/%06d.png` makes of it in RUN."""
+    footage = footage.footage if isinstance(footage, Straight) else footage
     if isinstance(footage, FolderFootage):
         return [file.absolute() for file in footage.files]
     return [Path(f"frames/{number:06d}.png") for number in range(frames)]

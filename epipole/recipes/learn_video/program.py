@@ -25,7 +25,8 @@ from ...geometry.motion import se3_inverse
 from ...judges.score import Score
 from ...sources.findings import Look
 from ...sources.footage import Footage
-from ...sources.plain import camera_matrix, check_intrinsics, read_truth
+from ...sources.plain import read_truth
+from ...sources.straight import seen_through
 from ...sources.video import open_footage
 from ...systems.depth.reprojection import ReprojectionDepth
 from ...types.errors import FootageError, InputError
@@ -74,8 +75,8 @@ def learn_video(
     another truth.
     Raises InputError, FootageError, TrainingError.
     """
-    footage = open_footage(clip)
-    given = given_intrinsics(intrinsics, footage)
+    footage, K = seen_through(open_footage(clip), intrinsics)
+    given = None if K is None else torch.from_numpy(K)
     where = torch_device(device)
     begin(ReprojectionDepth(), start)  # weights that do not fit are refused before anything is done
     claim(out, footage, given, minutes, seed, steps, start)
@@ -153,15 +154,6 @@ def finish(
                        verdict(path.focal_spread, given is not None),
                        None if given is not None else focal_deviation(path.focal_spread))
     return Result(every.T_world_camera, known, system, "reprojection", system.config, {}, skipped=every.skipped)
-
-
-def given_intrinsics(given: tuple[float, float, float, float] | Path | None, footage: Footage) -> Tensor | None:
-    """K (3, 3), float64, at the footage's size, if somebody knows it. Raises InputError if it cannot be that."""
-    if given is None:
-        return None
-    K = camera_matrix(given)
-    check_intrinsics(K, footage.width, footage.height, footage.name)
-    return torch.from_numpy(K).double()
 
 
 def lost(path: Solution, keys: KeyImages) -> list[str]:
