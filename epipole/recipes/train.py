@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, is_dataclass
 from functools import lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
@@ -21,7 +21,7 @@ from ..engine.log import Log, Progress
 from ..engine.system import System
 from ..sources.source import Source
 from ..systems import SYSTEMS, config_class, load, presets
-from ..types.errors import InputError
+from ..types.errors import InputError, MissingField
 from ..types.views import Views
 from .staged import fit_in_stages, schedule_of
 
@@ -61,7 +61,7 @@ def train(
     schedule = schedule_of(name) if staged else None
     torch.manual_seed(train.seed)
     system = load(name)(config)
-    source[0].keep(system.needs)
+    _check_teaches(name, source, system.needs)
     batches = sampled(source, batch_size, train.seed)
 
     arguments = {"system": name, "preset": preset, "samples": len(source), "batch_size": batch_size,
@@ -149,6 +149,15 @@ def installed(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
+
+
+def _check_teaches(name: str, source: Source, needs: Collection[str]) -> None:
+    """Raises MissingField for samples that lack what a system needs."""
+    try:
+        source[0].keep(needs)
+    except MissingField as error:
+        raise MissingField(f"{name} cannot learn from this data: it {error}; scenes of a world, such as room:0-7, tell "
+                           "most") from error
 
 
 def _planned(out: Path, arguments: dict[str, Any], decide: Callable[[], Train]) -> Train:

@@ -56,7 +56,8 @@ class Batch:
     def keep(self: SomeBatch, names: Iterable[str]) -> SomeBatch:
         """Only these fields; raises MissingField if one is absent."""
         if absent := set(names) - self.__dict__.keys():
-            raise MissingField(f"needs {sorted(absent)}; the source provides only {sorted(self.__dict__)}")
+            raise MissingField(f"needs {', '.join(sorted(absent))}, and the source provides only "
+                               f"{', '.join(sorted(self.__dict__))}")
         return type(self)(**{k: self.__dict__[k] for k in sorted(names)})
 
     def map(self: SomeBatch, f: Callable[[Tensor], Tensor]) -> SomeBatch:
