@@ -17,6 +17,7 @@ from .judges.score import Score
 from .recipes.judge_model import judge_folder
 from .sources.plain import camera_matrix, read_truth
 from .types.errors import InputError
+from .types.known import Known, known
 from .types.seed import check_seed
 
 DEMO_FRAMES = 160
@@ -83,6 +84,7 @@ def learn(
     quiet: bool = False,
     steps: int | None = None,
     start: str | Path | None = None,
+    scale: str | Known | None = None,
 ) -> Run:
     """Learns depth, camera path and map from a video file or a folder of images, and returns the run.
 
@@ -95,6 +97,8 @@ def learn(
     quiet       no progress on stderr
     steps       training steps instead of `minutes`: then a seed gives the same bits on every run of a machine
     start       weights that `epipole pretrain` wrote; from nothing where not given
+    scale       what is known in metres, such as "height=1.65" (docs/after-learning.md); where the clip does not show
+                it, the run keeps its own unit and says so in a warning
 
     Raises InputError for what cannot be read or written, FootageError for footage that cannot be learned.
     """
@@ -109,7 +113,7 @@ def learn(
         Path(clip), default_out(clip) if out is None else Path(out), minutes=float(minutes),
         intrinsics=Path(intrinsics) if isinstance(intrinsics, str) else intrinsics,
         truth=None if truth is None else Path(truth), seed=seed, device=device, quiet=quiet, steps=steps,
-        start=None if start is None else Path(start),
+        start=None if start is None else Path(start), scale=known(scale) if isinstance(scale, str) else scale,
     )
     run = Run(folder)
     if not run.reported:

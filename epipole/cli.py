@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from .cli_runs import ON_RUNS
 from .options import build_parser
-from .types.errors import EpipoleError
+from .types.errors import EpipoleError, InputError
 
 if TYPE_CHECKING:
     from .api import Run
@@ -67,13 +67,21 @@ def _complain(message: str, code: int = 2) -> int:
 
 def _learn(options: Namespace) -> None:
     from . import api
+    from .formats.run import WITHOUT_METRES
 
-    _present(api.learn(options.clip, options.out, options.minutes, options.intrinsics, options.truth, options.seed,
-                       options.device, steps=options.steps, start=options.start))
+    run = api.learn(options.clip, options.out, options.minutes, options.intrinsics, options.truth, options.seed,
+                    options.device, steps=options.steps, start=options.start, scale=options.scale)
+    _present(run)
+    if options.scale and "scaling" not in run.about:  # learned, but not what was asked for
+        raise InputError(next(said for said in run.about["warnings"] if said.startswith(WITHOUT_METRES)))
 
 
 def _present(run: Run) -> None:
+    from .formats.run import scaling_text
+
     _print_scores(run.scores)
+    if scaling := run.about.get("scaling"):
+        print(scaling_text(scaling))
     print(f"report: {run.folder / 'report.html'}")
 
 

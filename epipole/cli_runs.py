@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
 def _scale(options: Namespace) -> None:
     from .api import Run
-    from .recipes.scale_run import Known, scale_run
+    from .formats.run import scaling_text
+    from .recipes.scale_run import scale_run
+    from .types.known import Known
 
     found = scale_run(options.run, Known(options.height, options.distance, options.poses, options.speed, options.fps))
     Run(options.run).report()
-    print(f"1 unit, as it was learned, is {found.factor:.6g} m by the {found.by}; {found.frames} frames or pieces of "
-          f"the path tell it and differ by {found.spread_percent:.1f} %")
+    print(scaling_text(found._asdict()))
 
 
 def _reaching(progress: Progress, name: str, unit: str) -> Callable[[int, int], None]:

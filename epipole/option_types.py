@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from .types import known as metres
 from .types.errors import InputError
 from .types.seed import check_seed
 
@@ -66,18 +67,17 @@ def intrinsics(text: str) -> tuple[float, float, float, float] | Path:
 def number_or_file(text: str) -> float | Path:
     """A positive number, or a file."""
     try:
-        return positive(text)
-    except ValueError:
-        return Path(text)
+        return metres.number_or_file(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def distance(text: str) -> tuple[float, ...]:
     """A frame, two pixels and metres: six numbers separated by commas."""
     try:
-        frame, x1, y1, x2, y2, metres = (float(word) for word in text.split(","))
-        return float(int(frame)), x1, y1, x2, y2, positive(str(metres))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"'{text}' is not FRAME,X1,Y1,X2,Y2,METRES") from error
+        return metres.distance(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def board(text: str) -> tuple[int, int]:

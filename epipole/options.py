@@ -51,6 +51,9 @@ def _learn(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--start", type=Path, metavar="WEIGHTS",
                      help="that `epipole pretrain` wrote (default: from nothing)")
     sub.add_argument("--truth", type=Path, metavar="FOLDER", help="plain folder to judge the result against")
+    sub.add_argument("--scale", metavar="SPEC",
+                     help="what is known in metres, as for `epipole scale`: height=M, distance=FRAME,X1,Y1,X2,Y2,M, "
+                     "poses=FILE or speed=V (default: nothing, the run is up to scale)")
     _seed_and_device(sub)
 
 

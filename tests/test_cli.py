@@ -12,18 +12,22 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 from epipole import cli
 from epipole.cli import main
+from epipole.formats.run import WITHOUT_METRES
 from epipole.sources import augment
 from epipole.systems import SYSTEMS
 from epipole.types.errors import InputError
+from epipole.types.known import Known
 from tests.runs import FRAMES, write_run, write_truth
 from tests.sources.clips import walking, write_video
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = ("learn", "inspect", "judge", "scale", "mesh", "calibrate", "slam", "show", "train", "bench", "saliency",
             "list", "demo", "world")
+SCALING = {"factor": 7.93, "spread_percent": 3.1, "frames": 180, "by": "camera height of 1.65 m above the ground"}
 HEAVY = {"torch", "numpy", "cv2", "av", "scipy", "gtsam", "matplotlib", "plotly", "yaml", "rich"}
 
 
@@ -42,14 +46,20 @@ def truth(tmp_path) -> Path:
     return write_truth(tmp_path / "truth")
 
 
+class Calls(list[dict]):
+    about: dict = {}  # noqa: RUF012
+
+
 @pytest.fixture
 def learned(monkeypatch, tmp_path) -> list[dict]:
-    """Stands in for the learning itself: notes how it was called and leaves a finished run."""
-    calls: list[dict] = []
+    """Stands in for the learning itself: notes how it was called and leaves a finished run that says `calls.about`."""
+    calls = Calls()
 
     def learn_video(clip: Path, out: Path, **options) -> Path:
         calls.append({"clip": clip, "out": out, **options})
-        return write_run(out)
+        about = yaml.safe_load((write_run(out) / "run.yaml").read_text())
+        (out / "run.yaml").write_text(yaml.safe_dump(about | calls.about))
+        return out
 
     monkeypatch.setitem(sys.modules, "epipole.recipes.learn_video", SimpleNamespace(learn_video=learn_video))
     monkeypatch.chdir(tmp_path)
@@ -178,19 +188,41 @@ def test_list_shows_every_system_and_its_paper(capsys):
 
 def test_learn_hands_everything_on(learned, truth, capsys):
     command = ["learn", "a.mp4", "-o", "r", "--minutes", "2.5", "--truth", str(truth), "--seed", "7", "--device", "cpu",
-               "--steps", "30", "--start", "w.safetensors"]
+               "--steps", "30", "--start", "w.safetensors", "--scale", "height=1.65"]
+    learned.about = {"scale": "metres", "scaling": SCALING}
     assert main([*command, "--intrinsics", "1,2,3.5,4"]) == 0
     assert learned == [{"clip": Path("a.mp4"), "out": Path("r"), "minutes": 2.5, "intrinsics": (1, 2, 3.5, 4),
                         "truth": truth, "seed": 7, "device": "cpu", "quiet": False, "steps": 30,
-                        "start": Path("w.safetensors")}]
-    assert capsys.readouterr().out.splitlines()[-1] == f"report: {Path('r/report.html')}"
+                        "start": Path("w.safetensors"), "scale": Known(height=1.65)}]
+    *_, metres, report = capsys.readouterr().out.splitlines()
+    assert report == f"report: {Path('r/report.html')}"
+    assert all(word in metres for word in ("7.93 m", "camera height of 1.65 m", "180 frames", "3.1 %"))
+    assert metres in Path("r/report.html").read_text()
+
+
+def test_metres_that_were_asked_for_and_not_found_are_a_sentence(learned, capsys):
+    learned.about = {"warnings": [f"{WITHOUT_METRES}: no ground is seen"]}
+    assert main(["learn", "a.mp4", "--scale", "height=1.65"]) == 2
+    printed, err = capsys.readouterr()
+    assert err == f"epipole: {WITHOUT_METRES}: no ground is seen\n"
+    assert "report.html" in printed  # the rest was learned
+
+
+@pytest.mark.parametrize("said", ["height", "height=-1", "height=tall", "size=3", "distance=1,2,3", "speed=-4",
+                                  "speed=", "poses=a.txt,fps=0", "height=1,fps="])
+def test_a_scale_that_says_nothing_is_refused_before_learning(learned, said, capsys):
+    assert main(["learn", "a.mp4", f"--scale={said}"]) == 2
+    assert learned == []
+    err = capsys.readouterr().err
+    assert err.startswith("epipole: ")
+    assert err.count("\n") == 1
 
 
 def test_learn_has_defaults(learned):
     assert main(["learn", "a.b.mp4", "--intrinsics", "K.txt"]) == 0
     assert learned[0] == {"clip": Path("a.b.mp4"), "out": Path("runs/a.b"), "minutes": 10.0,
                           "intrinsics": Path("K.txt"), "truth": None, "seed": 0, "device": "auto", "quiet": False,
-                          "steps": None, "start": None}
+                          "steps": None, "start": None, "scale": None}
 
 
 def test_a_truth_that_cannot_be_read_is_refused_before_learning(learned, tmp_path):

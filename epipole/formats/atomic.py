@@ -1,9 +1,10 @@
-"""Files that are either whole or not there."""
+"""Files and folders that are either whole or not there."""
 
 from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,6 +31,28 @@ def replacing(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # gone, or never begun
             part.unlink()
+
+
+@contextmanager
+def whole_folder(folder: str | Path) -> Iterator[Path]:
+    """A folder to fill, which becomes `folder` when the block ends well: what stands there is always whole.
+
+    A block that fails, or is killed, leaves no `folder`-like thing behind; what stood there stays until it is
+    replaced. Raises InputError, in a sentence, where the disk refuses.
+    """
+    folder = Path(folder)
+    part = folder.with_name(f".{folder.name}.part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        yield part
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(part, folder)
+    except OSError as error:
+        raise InputError(unwritable(folder, error)) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def unwritable(path: Path, error: OSError) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
@@ -19,6 +19,14 @@ from .calibration import Calibration, from_words
 from .numbers import DAMAGED
 
 SCALING = ".scaling"    # folder of files in a new unit, which are about to take their places
+WITHOUT_METRES = "Metres were asked for, and the run stays up to scale"     # how a warning begins that says why
+
+
+def scaling_text(scaling: Mapping[str, Any]) -> str:
+    """What run.yaml says under `scaling`: the factor, what gave it and how far the frames differ, in one sentence
+    without its full stop."""
+    return (f"1 unit, as it was learned, is {scaling['factor']:.6g} m by the {scaling['by']}; {scaling['frames']} "
+            f"frames or pieces of the path tell it and differ by {scaling['spread_percent']:.1f} %")
 
 
 class FrameArrays(Sequence[Float32[np.ndarray, "h w"]]):
@@ -60,7 +68,7 @@ class RunFiles:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         if (self.folder / SCALING).is_dir():
-            raise InputError(f"giving {self.folder} metres was interrupted; the same `epipole scale` again finishes it")
+            raise InputError(f"giving {self.folder} metres was interrupted; the same command again finishes it")
         try:
             about = yaml.safe_load((self.folder / "run.yaml").read_text(encoding="utf-8"))
         except OSError as error:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..geometry.align import umeyama
@@ -108,15 +108,22 @@ def by_speed(
 ) -> Scale:
     """From the camera's speed in m/s at every frame; `times` in s, rising. Compared is how far the camera gets in
     `window` seconds, so that a path that trembles is not longer for it. Raises InputError where that says nothing."""
-    positions, times, speed = positions.double(), times.double(), speed.double()
+    positions, (start, end, metres) = positions.double(), stretches(times, speed, window)
+    factors = _ratios(metres, (positions[end] - positions[start]).norm(dim=-1))
+    return agreed(factors, f"speed of {float(speed.mean()):.3g} m/s (mean)",
+                  f"the footage has {float(times[-1] - times[0]):.3g} s with the camera in motion")
+
+
+def stretches(
+    times: Float[Tensor, "n"], speed: Float[Tensor, "n"], window: float = 1.0
+) -> tuple[Int[Tensor, "k"], Int[Tensor, "k"], Float[Tensor, "k"]]:
+    """First and last frames of all stretches of `window` seconds, and how far the camera gets in each, m."""
+    times, speed = times.double(), speed.double()
     steps = times.diff()
     travelled = torch.cat([steps.new_zeros(1), (steps * (speed[1:] + speed[:-1]) / 2).cumsum(0)])
     end = torch.searchsorted(times, times + window)
     start = torch.arange(len(times))[end < len(times)]
-    end = end[start]
-    factors = _ratios(travelled[end] - travelled[start], (positions[end] - positions[start]).norm(dim=-1))
-    return agreed(factors, f"speed of {float(speed.mean()):.3g} m/s (mean)",
-                  f"the footage has {float(times[-1] - times[0]):.3g} s with the camera in motion")
+    return start, end[start], travelled[end[start]] - travelled[start]
 
 
 def _ratios(known: Tensor, mine: Tensor) -> list[float]:

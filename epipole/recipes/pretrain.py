@@ -17,6 +17,7 @@ from torch import Tensor
 from ..engine.checkpoint import decided_once
 from ..engine.fit import Train, fit, plan, torch_device
 from ..engine.log import Log, Progress
+from ..formats.atomic import whole_folder
 from ..losses.photometric import masked_mean
 from ..losses.weighting import laplace
 from ..sources.worlds import FAMILIES, Spec, World
@@ -25,7 +26,7 @@ from ..systems.depth.eigen import augmented
 from ..systems.depth.reprojection import PRESETS, ReprojectionDepth
 from ..types.errors import InputError
 from ..types.views import Views
-from .learn_video.cache import Rows, RowWriter, whole_folder
+from .learn_video.cache import Rows, RowWriter
 from .train import sampled, save_model
 
 SENSOR = Sensor(noise=0.006, full_well=10_000.0, exposure=0.02, vignetting=0.25, jpeg=90)

@@ -8,39 +8,22 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float64
-from torch import Tensor
 
 from ..formats import colmap, colmap_binary, kitti, mesh, nerfstudio, npz, ply, png16, tum
-from ..formats.atomic import unwritable
-from ..formats.run import SCALING, RunFiles
-from ..formats.track import read_speed, read_track
-from ..pipelines import scale
+from ..formats.atomic import unwritable, whole_folder
+from ..formats.run import SCALING, WITHOUT_METRES, RunFiles
 from ..pipelines.scale import Scale
 from ..types.errors import InputError
-from .learn_video.cache import whole_folder
-from .learn_video.describe import write_description
+from ..types.known import Known
+from .description import write_description
+from .find_scale import find_scale
 
-SOME = 200      # frames that are asked, evenly spread
-LEAST_APART, STRETCHES = 5, 80      # frames over which the direction of motion is taken: a stretch of so many, at least
 LARGEST = np.float32(np.finfo(np.float16).max)
-
-
-@dataclass(frozen=True)
-class Known:
-    """What is known in metres: one of these."""
-
-    height: float | None = None                     # of the camera above the ground, m
-    distance: tuple[float, ...] | None = None       # frame, x y and x y in pixels of the footage, m between them
-    poses: Path | None = None                       # file of positions, see `epipole.formats.track`
-    speed: float | Path | None = None               # m/s, or file of times and speeds
-    fps: float | None = None                        # of footage that does not tell its times
 
 
 def scale_run(folder: str | Path, known: Known) -> Scale:
@@ -54,70 +37,35 @@ def scale_run(folder: str | Path, known: Known) -> Scale:
     run = RunFiles(folder)
     if not run.finished:
         raise InputError(f"{folder} is not finished; the same `epipole learn` again finishes it")
+    return _rescaled(run, known)
+
+
+def give_metres(folder: Path, known: Known) -> dict[str, Any]:
+    """The same for a run that was asked for metres before it learned, finished or not. Where the scale cannot be found
+    the run keeps its unit, and a warning in run.yaml says why. Returns what stands there then."""
+    finish_interrupted(folder)
+    run = RunFiles(folder)
+    run.about["arguments"] = dict(run.about["arguments"]) | {"scale": str(known)}
+    try:
+        _rescaled(run, known)
+    except InputError as error:
+        write_description(folder, run.about | {"warnings": [*_told(run), f"{WITHOUT_METRES}: {error}"]})
+    return RunFiles(folder).about
+
+
+def _rescaled(run: RunFiles, known: Known) -> Scale:
     found = find_scale(run, known)
     before = float((run.about.get("scaling") or {}).get("factor", 1.0))
     found = found._replace(factor=before * found.factor)
+    run.about["warnings"] = _told(run)
     apply_scale(run, found.factor / before, {
         "factor": found.factor, "spread_percent": found.spread_percent, "frames": found.frames, "by": found.by})
     return found
 
 
-def find_scale(run: RunFiles, known: Known) -> Scale:
-    """The factor from the run's present unit to metres. Raises InputError where it cannot be found."""
-    if sum(value is not None for value in (known.height, known.distance, known.poses, known.speed)) != 1:
-        raise TypeError("scale follows from one thing that is known: height, distance, poses or speed")
-    if known.height is not None:
-        frames, path = some_frames(run), torch.from_numpy(run.path.copy())
-        along = scale.directions(path, max(LEAST_APART, len(path) // STRETCHES))[frames]
-        return scale.by_height(map(_depth_of(run), frames), torch.from_numpy(run.depth_intrinsics), known.height, along)
-    if known.distance is not None:
-        return _by_distance(run, known.distance)
-    positions = torch.from_numpy(run.path[:, :3, 3].copy())
-    times = _times(run, known.fps)
-    if known.poses is not None:
-        there = read_track(known.poses).at(run.timestamps if times is None else times)
-        both = np.isfinite(there).all(1)
-        if both.sum() < scale.FEWEST:
-            raise InputError(f"{known.poses} and the clip have {both.sum()} times in common; times count in s from "
-                             "the first frame")
-        return scale.by_path(positions[both], torch.from_numpy(there[both].copy()))
-    if times is None:
-        raise InputError("scale cannot be found by the speed: the footage does not tell its times; give --fps")
-    speed = read_speed(known.speed, times) if isinstance(known.speed, Path) else np.full(len(times), known.speed)
-    both = np.isfinite(speed)
-    return scale.by_speed(positions[both], torch.from_numpy(times[both]), torch.from_numpy(speed[both]))
-
-
-def _times(run: RunFiles, fps: float | None) -> Float64[np.ndarray, "f"] | None:
-    """Of the frames in s; None where nobody knows them."""
-    if fps is not None:
-        return np.arange(len(run.path)) / fps
-    return run.timestamps if (run.about.get("footage") or {}).get("fps") else None
-
-
-def _by_distance(run: RunFiles, distance: tuple[float, ...]) -> Scale:
-    number, *ends, metres = distance
-    frame = int(number)
-    if not 0 <= frame < len(run.path):
-        raise InputError(f"there is no frame {frame}: the clip has {len(run.path)}, counted from 0")
-    depth, K = _depth_of(run), torch.from_numpy(run.depth_intrinsics)
-    path = torch.from_numpy(run.path.copy())
-    h, w = run.depth[0].shape
-    size = torch.tensor([w, h]).double() / torch.tensor(run.image_size)
-    pixels = ((torch.tensor(ends).double().view(2, 2) + 0.5) * size - 0.5).T
-    points = scale.world_points(depth(frame), path[frame], K, pixels)
-    frames = sorted({frame, *some_frames(run)})
-    return scale.by_distance(map(depth, frames), path[frames], K, points, metres)
-
-
-def some_frames(run: RunFiles) -> list[int]:
-    """At most `SOME` frames, evenly spread."""
-    return np.unique(np.linspace(0, len(run.path) - 1, SOME).round().astype(int)).tolist()
-
-
-
-def _depth_of(run: RunFiles) -> Callable[[int], Tensor]:
-    return lambda i: torch.from_numpy(run.depth[i])[None].double()
+def _told(run: RunFiles) -> list[str]:
+    """The run's warnings, but for those of an earlier search for its scale."""
+    return [warning for warning in run.about.get("warnings") or [] if not warning.startswith(WITHOUT_METRES)]
 
 
 def apply_scale(run: RunFiles, factor: float, scaling: dict[str, Any]) -> None:

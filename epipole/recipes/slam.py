@@ -30,9 +30,10 @@ from ..sources.video import open_footage
 from ..types.errors import InputError
 from ..types.predictions import Depth, Prediction
 from ..types.views import Views
+from .description import plain, write_description
 from .learn_video.cache import Rows, RowWriter
 from .learn_video.correspond import KeyImages
-from .learn_video.describe import PNG_SCALE, plain, write_description
+from .learn_video.describe import PNG_SCALE
 from .learn_video.export import from_first_camera, write_frames, write_models, write_path
 from .learn_video.fuse import fuse
 from .learn_video.predict import Predicted

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..formats.run import scaling_text
 from .markup import absent, duration, facts, number, quantity, section, table, text
 from .plots import loss_plot, share_bar, timeline
 from .run_folder import RunFolder
@@ -45,7 +46,8 @@ def learned(run: RunFolder) -> str:
     listed = things[0] if len(things) == 1 else f"{', '.join(things[:-1])} and {things[-1]}"
     seconds = sum(_seconds(p) for p in run.items("phases"))
     spent = f" in {duration(seconds)}" if seconds else ""
-    scale = "All lengths are in metres." if run.unit == "m" else \
+    by = f": {text(scaling_text(scaling))}" if (scaling := run.part("scaling")) else ""
+    scale = f"All lengths are in metres{by}." if run.unit == "m" else \
         "Metres are unknown: depth, path and map are <strong>up to scale</strong>, one common factor for all of them."
     return f"Learned from the footage alone{spent}: {listed}. {scale}"
 

@@ -6,9 +6,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from epipole.formats.atomic import whole_folder
 from epipole.geometry.anchors import Scene
 from epipole.geometry.motion import se3_inverse
-from epipole.recipes.learn_video.cache import RowWriter, whole_folder
+from epipole.recipes.learn_video.cache import RowWriter
 from epipole.recipes.learn_video.correspond import FlowStore, KeyImages, chain_pairs
 from epipole.recipes.learn_video.predict import KeyDepth, Predicted
 from epipole.recipes.learn_video.solve import Solution, edges_of

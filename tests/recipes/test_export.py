@@ -14,10 +14,11 @@ from epipole.formats import colmap, kitti, nerfstudio, ply, png16, tum
 from epipole.formats.run import RunFiles
 from epipole.geometry.anchors import Scene
 from epipole.judges.motion import ate, path_length
+from epipole.recipes.description import plain
 from epipole.recipes.judge_run import judge_run
 from epipole.recipes.learn_video import export
 from epipole.recipes.learn_video.agree import JoinedDepth
-from epipole.recipes.learn_video.describe import Intrinsics, Result, plain
+from epipole.recipes.learn_video.describe import Intrinsics, Result
 from epipole.recipes.learn_video.everyframe import place_every_frame
 from epipole.recipes.learn_video.export import enlarged, from_first_camera, png_size, write_outputs
 from epipole.recipes.learn_video.predict import Predictor

@@ -19,9 +19,10 @@ import yaml
 import epipole
 from epipole.cli import main
 from epipole.engine.log import read_log
+from epipole.formats import mesh
 from epipole.formats.run import RunFiles
 from epipole.recipes.judge_run import judge_run
-from epipole.recipes.learn_video import learn_video, program
+from epipole.recipes.learn_video import folder, learn_video, program
 from epipole.recipes.learn_video.agree import JoinedDepth
 from epipole.recipes.learn_video.correspond import KeyImages
 from epipole.recipes.learn_video.predict import Predictor
@@ -29,8 +30,10 @@ from epipole.recipes.learn_video.solve import load_solution
 from epipole.recipes.learn_video.stages import Run
 from epipole.recipes.train import load_model
 from epipole.sources.findings import Look
+from epipole.sources.plain import read_truth
 from epipole.sources.worlds import Spec, write_world
 from epipole.types.errors import InputError
+from epipole.types.known import known
 from tests.recipes.parts import killed_soon_after, started
 
 ROOT = Path(__file__).parents[2]
@@ -235,13 +238,60 @@ def test_a_finished_run_is_judged_by_another_truth(copied, room, tmp_path, no_le
     assert "ate" in names
     assert "abs_rel" not in names
     assert len(names) == len(set(names))
-    kept = [[s for s in about["scores"] if s["name"] in program.OWN] for about in (before, run.about)]
+    kept = [[s for s in about["scores"] if s["name"] in folder.OWN] for about in (before, run.about)]
     assert kept[0] == kept[1]
     assert run.reported
     shutil.rmtree(other / "color")
     with pytest.raises(InputError):
         epipole.learn(room, copied, quiet=True, **options(room, truth=other))
     assert RunFiles(copied).about == run.about
+
+
+def check_metres(folder: Path, room: Path) -> None:
+    """A run that was given metres by the true path has them."""
+    run, true = RunFiles(folder), read_truth(room).T_world_camera[:, :3, 3]
+    assert run.about["scale"] == "metres"
+    assert run.about["scaling"]["spread_percent"] < 35
+    assert run.about["arguments"]["scale"] == f"poses={room / 'poses.txt'}"
+    length = [np.linalg.norm(np.diff(path, axis=0), axis=1).sum() for path in (run.path[:, :3, 3], true)]
+    assert length[0] == pytest.approx(length[1], rel=0.05)
+
+
+def test_a_finished_run_is_given_metres(copied, room, no_learning, capsys):
+    command = ["learn", str(room), "-o", str(copied), "--steps", str(STEPS), "--device", "cpu", "--intrinsics",
+               str(room / "intrinsics.txt"), "--scale", f"poses={room / 'poses.txt'}"]
+    assert main(command) == 0
+    check_metres(copied, room)
+    assert " m by the known positions" in capsys.readouterr().out
+    assert " m by the known positions" in (copied / "report.html").read_text(encoding="utf-8")
+    before = {p: p.stat().st_mtime_ns for p in copied.rglob("*")}
+    assert main(command) == 0
+    assert {p: p.stat().st_mtime_ns for p in copied.rglob("*")} == before
+
+
+def test_metres_are_found_at_the_end_of_learning_and_once_only(copied, room):
+    scale = known(f"poses={room / 'poses.txt'}")
+    corners, grey = np.eye(3, dtype=np.float32), np.zeros((3, 3), np.uint8)
+    for name in ("depth.npz", "cloud.ply"):  # learned again but for what stands in the work folder
+        (copied / name).unlink(missing_ok=True)
+        mesh.write_ply(copied / "mesh.ply", corners, np.array([[0, 1, 2]]), grey)
+        learn_video(room, copied, quiet=True, scale=scale, **options(room))
+        check_metres(copied, room)
+        assert not (copied / "mesh.ply").exists()  # its unit was another one
+    about = RunFiles(copied).about
+    assert about["finished"]
+    assert "scale" in [phase["name"] for phase in about["phases"]]
+
+
+def test_a_scale_that_cannot_be_is_refused_before_learning(room, tmp_path, monkeypatch, capsys):
+    def never(*_, **__):
+        raise AssertionError("the scale had to be refused first")
+
+    monkeypatch.setattr(program, "key_images", never)
+    command = ["learn", str(room), "-o", str(tmp_path / "run"), "--steps", "1", "--scale"]
+    for said in (f"poses={tmp_path / 'none.txt'}", f"distance={FRAMES},1,1,9,9,2", "speed=3"):
+        assert main([*command, said]) == 2
+        assert capsys.readouterr().err.splitlines()[-1].startswith("epipole: ")
 
 
 def test_what_a_finished_run_lost_is_made_again(copied, learned, room):

@@ -10,10 +10,11 @@ import yaml
 
 from epipole.formats import colmap, kitti, mesh, nerfstudio, ply, png16, tum
 from epipole.formats.calibration import pinhole
-from epipole.formats.run import SCALING, RunFiles
+from epipole.formats.run import SCALING, WITHOUT_METRES, RunFiles
 from epipole.recipes import scale_run as program
-from epipole.recipes.scale_run import Known, apply_scale, finish_interrupted, scale_run
+from epipole.recipes.scale_run import apply_scale, finish_interrupted, give_metres, scale_run
 from epipole.types.errors import InputError
+from epipole.types.known import Known
 from tests.runs import FRAMES, HEIGHT, WIDTH, K, true_depth, true_path, write_run
 
 UNIT = 0.25
@@ -132,3 +133,30 @@ def test_an_unfinished_run_has_no_scale_yet(run):
     (run / "run.yaml").write_text(json.dumps(about | {"finished": False}))
     with pytest.raises(InputError, match="not finished"):
         scale_run(run, Known(height=1.0))
+
+
+def test_metres_asked_for_before_learning_are_found_or_it_is_said_why_not(run):
+    """Also while the run is not finished: it is only then that learning asks."""
+    about = yaml.safe_load((run / "run.yaml").read_text())
+    (run / "run.yaml").write_text(yaml.safe_dump(about | {"finished": False, "warnings": ["drift"]}))
+    np.savetxt(run.parent / "elsewhere.txt", np.random.default_rng(0).normal(size=(FRAMES, 3)))
+    elsewhere = Known(poses=run.parent / "elsewhere.txt")
+    for _ in range(2):
+        said = give_metres(run, elsewhere)
+        assert said["scale"] == "unknown"
+        assert "scaling" not in said
+        assert said["arguments"]["scale"] == f"poses={run.parent / 'elsewhere.txt'}"
+        assert said["warnings"][0] == "drift"
+        assert said["warnings"][1].startswith(f"{WITHOUT_METRES}: ")
+        assert len(said["warnings"]) == 2
+    said = give_metres(run, Known(poses=run.parent / "gps.txt"))
+    assert said["warnings"] == ["drift"]
+    assert said["finished"] is False
+    check_metres(run)
+
+
+def test_metres_found_later_take_the_warning_back(run):
+    np.savetxt(run.parent / "elsewhere.txt", np.random.default_rng(0).normal(size=(FRAMES, 3)))
+    assert give_metres(run, Known(poses=run.parent / "elsewhere.txt"))["warnings"]
+    scale_run(run, Known(poses=run.parent / "gps.txt"))
+    assert RunFiles(run).about["warnings"] == []

@@ -9,11 +9,12 @@ import torch
 from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
+from ...formats.atomic import whole_folder
 from ...geometry.camera import project, transform, unproject
 from ...geometry.motion import se3_inverse
 from ...geometry.sample import sample
 from ...sources.findings import Look
-from .cache import Rows, RowWriter, whole_folder
+from .cache import Rows, RowWriter
 from .correspond import FlowStore, KeyImages, flow_leaving, in_order
 from .doubt import Two, doubt
 from .measure import evened, joined, measured, prior, texture

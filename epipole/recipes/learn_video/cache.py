@@ -4,40 +4,13 @@ Plain reads and writes rather than memory maps: touched pages of a map count as 
 kills a process that writes to one.
 """
 
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
 
-from ...formats.atomic import unwritable
 from ...types.errors import InputError
-
-
-@contextmanager
-def whole_folder(folder: str | Path) -> Iterator[Path]:
-    """A folder to fill, which becomes `folder` when the block ends well: what stands there is always whole.
-
-    A block that fails, or is killed, leaves no `folder`-like thing behind; what stood there stays until it is
-    replaced. Raises InputError, in a sentence, where the disk refuses.
-    """
-    folder = Path(folder)
-    part = folder.with_name(f".{folder.name}.part")
-    try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        yield part
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(part, folder)
-    except OSError as error:
-        raise InputError(unwritable(folder, error)) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 class RowWriter:

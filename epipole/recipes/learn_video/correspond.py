@@ -18,10 +18,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ...formats.atomic import whole_folder
 from ...sources.footage import Footage
 from ...sources.look import one_thread
 from ...types.errors import InputError
-from .cache import Rows, RowWriter, whole_folder
+from .cache import Rows, RowWriter
 from .flow import Flow, both_ways
 
 A = TypeVar("A")

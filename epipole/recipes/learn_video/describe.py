@@ -2,18 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from jaxtyping import Float64
 
-from ...engine.checkpoint import write_bytes
 from ...engine.system import System
 from ...formats.calibration import as_words
 from ...sources.findings import Look, Span
-from ...sources.footage import Footage, shown
+from ...sources.footage import Footage
+from ..description import plain
 from ..train import installed, versions
 from .correspond import KeyImages
 
@@ -70,19 +68,3 @@ def describe(
         "found": look.found, "key_frames": keys.key_frames, "skipped": [asdict(span) for span in skipped],
         "phases": result.phases, "warnings": result.warnings, "scores": result.scores, "healthy": result.healthy,
     })  # fmt: skip
-
-
-def plain(value: Any) -> Any:
-    """The value in the types that YAML has words for."""
-    if isinstance(value, Mapping):
-        return {str(name): plain(entry) for name, entry in value.items()}
-    if isinstance(value, Path):
-        return shown(value)
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    return [plain(entry) for entry in value] if isinstance(value, list | tuple) else value
-
-
-def write_description(out: Path, about: Mapping[str, Any]) -> None:
-    """run.yaml. Raises InputError where it cannot be written."""
-    write_bytes(out / "run.yaml", yaml.safe_dump(plain(about), sort_keys=False, allow_unicode=True, width=120).encode())

@@ -14,18 +14,18 @@ from jaxtyping import Float, Float32, Float64, UInt8
 
 from ...engine.checkpoint import write_bytes
 from ...formats import colmap, kitti, nerfstudio, npz, ply, png16, tum
-from ...formats.atomic import make_folder
+from ...formats.atomic import make_folder, whole_folder
 from ...formats.calibration import pinhole
 from ...sources.findings import Look
 from ...sources.folder import FolderFootage
 from ...sources.footage import Footage, Frame, resized, shown
 from ...sources.straight import Straight
 from ...types.errors import InputError
+from ..description import write_description
 from ..train import save_model
 from .agree import JoinedDepth
-from .cache import whole_folder
 from .correspond import KeyImages
-from .describe import Result, describe, write_description
+from .describe import Result, describe
 from .fuse import Moved, fuse
 from .predict import KeyDepth, Predicted, Predictor, typical_depth
 
@@ -60,6 +60,8 @@ def write_outputs(
     """
     out = make_folder(out)
     remove_leftovers(out)
+    for name in ("mesh.ply", "mesh.glb"):  # of what stood here before, in its unit
+        (out / name).unlink(missing_ok=True)
     keys, typical = joined.keys, typical_depth(joined, len(joined.keys))
     factor = 1.0 if result.metric else 1 / typical
     about = describe(footage, look, keys, result, typical * factor, factor)

@@ -3,23 +3,17 @@
 Every stage leaves its result in RUN/work and is not done again: interrupted anywhere, the same command goes on.
 """
 
-import fcntl
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...engine.checkpoint import decided_once
 from ...engine.fit import torch_device
 from ...engine.log import Progress
-from ...formats.atomic import make_folder
-from ...formats.run import RunFiles
 from ...geometry.camera import resize_intrinsics
 from ...geometry.motion import se3_inverse
 from ...judges.score import Score
@@ -30,13 +24,18 @@ from ...sources.straight import seen_through
 from ...sources.video import open_footage
 from ...systems.depth.reprojection import ReprojectionDepth
 from ...types.errors import FootageError, InputError
+from ...types.known import Known
+from ..description import write_description
+from ..find_scale import Clip, check_fits, check_readable
 from ..judge_run import check_same_clip, judge_run
+from ..scale_run import give_metres
 from .agree import JoinedDepth
 from .between import with_frames_between
 from .correspond import FlowStore, KeyImages, chain_pairs
-from .describe import Intrinsics, Result, plain, write_description
+from .describe import Intrinsics, Result
 from .everyframe import place_every_frame
-from .export import remove_leftovers, write_outputs
+from .export import write_outputs
+from .folder import alone, claim, finished, judge_again, mend, scale_again, together
 from .matches import homography_guesses
 from .moved import moved_by
 from .predict import Predictor
@@ -44,14 +43,11 @@ from .rejoin import scale_drift
 from .selfcheck import check
 from .solve import Solution, focal_deviation, network_intrinsics, network_size, verdict
 from .stages import GAPS, SEEN_ON, Run, correspond, key_images, look_at, matched, refined, solved, stored, teach
-from .start import begin, fingerprint
+from .start import begin
 from .wide import rigid_guesses, wide_pairs
 
 WIDE_PER_KEY_FRAME = 2     # further pairs, at most
 HEALTHY = {"reprojection": [0.0, 0.3], "consistency": [0.0, 0.04], "photometric": [0.0, 0.015]}
-LEFT = ("depth", "depth.npz", "log_variance.npz", "mask.npz", "path_tum.txt", "path_kitti.txt", "colmap",
-        "transforms.json", "cloud.ply", "model.safetensors", "log.jsonl")  # beside run.yaml and the report
-OWN = {"self_photometric", "self_reprojection", "wall_s", "peak_memory_mb"}  # scores that need no truth
 
 
 def learn_video(
@@ -66,29 +62,34 @@ def learn_video(
     quiet: bool = False,
     steps: int | None = None,
     start: Path | None = None,
+    scale: Known | None = None,
 ) -> Path:
     """Learns a clip into the folder `out` (docs/run-folder.md, but for the report), and returns it.
 
     `minutes` is the budget: the number of training steps follows from it and the machine's speed, measured once; with
     `steps` it is said outright, and then a seed gives the same bits on every run of a machine. `start` holds the
     weights to start from. The rest is as in `epipole.learn`. A run that is finished is left as it is, or judged against
-    another truth.
+    another truth, or given metres.
     Raises InputError, FootageError, TrainingError.
     """
     footage, K = seen_through(open_footage(clip), intrinsics)
     given = None if K is None else torch.from_numpy(K)
     where = torch_device(device)
     begin(ReprojectionDepth(), start)  # weights that do not fit are refused before anything is done
+    if scale is not None:
+        check_readable(scale)
     claim(out, footage, given, minutes, seed, steps, start)
+    mend(out)
     if about := finished(out):
         judge_again(out, about, truth)
+        scale_again(out, scale)
         return out
     torch.manual_seed(seed)
     with alone(out / "work"), Progress() if not quiet else nullcontext() as progress:
         run = Run(out, progress)
         if progress and steps is None:
             progress.expect(60.0 * minutes - run.seconds)
-        seen = usable(run, footage, truth)
+        seen = usable(run, footage, truth, scale)
         keys = key_images(run, footage, seen.key_frames, network_size(footage.width, footage.height))
         stores, path = path_from_flow(run, footage, seen, keys, given, seed)
         keys, stores, path = with_frames_between(run, footage, seen, keys, stores, path)
@@ -98,12 +99,15 @@ def learn_video(
         drift = scale_drift(path, stores, Predictor(system, where).of_key_frames(keys))
         scores, warnings = check(depth, lessons, drift)
         arguments = {"clip": clip, "minutes": minutes, "steps": steps, "seed": seed, "device": str(where),
-                     "intrinsics": intrinsics, "truth": truth, "start": start}
+                     "intrinsics": intrinsics, "truth": truth, "start": start, "scale": None}
         result = replace(result, arguments=arguments, warnings=[*result.warnings, *warnings, *lost(path, keys)],
                          healthy=HEALTHY)
         with run.phase("export", len(seen.times), "frames") as tell:
             moved = moved_by(keys, stores, path, Predictor(system, where).of_key_frames(keys))
             about = write_outputs(out, footage, seen, depth, moved, result, device=str(where), progress=tell)
+        if scale is not None:
+            with run.phase("scale"):
+                about = give_metres(out, scale)
         with run.phase("judge"):
             judged = judge_run(out, truth) if truth is not None else []
         about |= {"phases": run.phases, "scores": together(judged, [s.as_dict() for s in (*scores, *costs(run))])}
@@ -172,37 +176,9 @@ def costs(run: Run) -> list[Score]:
             Score("peak_memory_mb", round(run.peak_mb, 1), "MB", "lower", "resident set of the process")]
 
 
-def claim(out: Path, footage: Footage, given: Tensor | None, minutes: float, seed: int, steps: int | None,
-          start: Path | None) -> None:
-    """Makes the folder this run's. Raises InputError if it holds something else."""
-    decided = out / "work" / "arguments.json"
-    if not decided.exists() and (foreign := [name for name in ("run.yaml", *LEFT) if (out / name).exists()]):
-        raise InputError(f"{out} holds {foreign[0]} of something else: choose another folder with -o")
-    make_folder(out / "work")
-    now = {"clip": footage.sha256(), "intrinsics": None if given is None else given.tolist(), "minutes": minutes,
-           "seed": seed, "steps": steps, "start": fingerprint(start)}
-    before = decided_once(decided, lambda: now)
-    if different := [name for name in now if before.get(name) != now[name]]:
-        raise InputError(f"{out} holds a run with another {' and '.join(different)}: choose another folder with -o, "
-                         "or remove it")
-
-
-@contextmanager
-def alone(work: Path) -> Iterator[None]:
-    """Keeps other processes out of the folder, and clears what a kill cut short. Raises InputError if one is in it."""
-    with (work / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(f"another process is learning in {work.parent}: wait until it ends, or choose another "
-                             "folder with -o") from error
-        remove_leftovers(work)
-        yield
-
-
-def usable(run: Run, footage: Footage, truth: Path | None) -> Look:
+def usable(run: Run, footage: Footage, truth: Path | None, scale: Known | None) -> Look:
     """The look at footage that can be learned. Raises FootageError for what cannot, InputError for what cannot be read;
-    either then leaves no folder behind. Raises InputError for a truth that cannot be the clip's."""
+    either then leaves no folder behind. Raises InputError for a truth or a scale that cannot be the clip's."""
     try:
         seen = look_at(run, footage)
         seen.refuse()
@@ -215,27 +191,6 @@ def usable(run: Run, footage: Footage, truth: Path | None) -> Look:
         raise
     if truth is not None:
         check_same_clip(read_truth(truth), len(seen.times), (seen.width, seen.height))
+    if scale is not None:
+        check_fits(scale, Clip(seen.times, bool(footage.fps), (seen.width, seen.height)))
     return seen
-
-
-def finished(out: Path) -> dict[str, Any] | None:
-    """What run.yaml says of a run that lacks nothing, else None."""
-    with suppress(InputError):
-        run = RunFiles(out)
-        if run.finished and all((out / name).exists() for name in LEFT):
-            return run.about
-    return None
-
-
-def judge_again(out: Path, about: dict[str, Any], truth: Path | None) -> None:
-    """Scores a finished run against another truth than it was judged by. Raises InputError if it is not the clip's."""
-    if truth is None or plain(truth) == about["arguments"].get("truth"):
-        return
-    own = [entry for entry in about["scores"] if entry["name"] in OWN]
-    scores = together(judge_run(out, truth), own)
-    write_description(out, about | {"arguments": about["arguments"] | {"truth": truth}, "scores": scores})
-
-
-def together(judged: list[Score], own: list[dict[str, Any]]) -> list[Mapping[str, Any]]:
-    """What the truth says, then what the run says of itself, each score once."""
-    return [*(score.as_dict() for score in judged if score.name not in OWN), *own]

@@ -1,0 +1,61 @@
+"""What is known in metres is held against a clip before it is learned."""
+
+import numpy as np
+import pytest
+
+from epipole.recipes.find_scale import Clip, check_fits, check_readable
+from epipole.types.errors import InputError
+from epipole.types.known import Known
+
+CLIP = Clip(np.arange(30) / 10, True, (64, 48))
+UNTIMED = CLIP._replace(timestamps=np.arange(30.0), timed=False)
+
+
+@pytest.mark.parametrize("known", [Known(height=1.65), Known(speed=2.0),
+                                   Known(distance=(29.0, 0.0, 0.0, 63.0, 47.0, 1.0))])
+def test_what_can_be_is_let_pass(known):
+    check_readable(known)
+    check_fits(known, CLIP)
+
+
+@pytest.mark.parametrize("distance", [(30, 1, 1, 2, 2, 1), (-1, 1, 1, 2, 2, 1), (0, 64, 1, 2, 2, 1),
+                                      (0, 1, -1, 2, 2, 1), (0, 3, 3, 3, 3, 1)])
+def test_frames_and_pixels_that_there_are_not(distance):
+    with pytest.raises(InputError):
+        check_fits(Known(distance=tuple(map(float, distance))), CLIP)
+
+
+def test_positions_have_to_be_the_clips(tmp_path):
+    file = tmp_path / "track.txt"
+    known = Known(poses=file)
+    with pytest.raises(InputError, match=r"track\.txt"):
+        check_readable(known)
+    np.savetxt(file, np.c_[np.arange(4) + 0.5, np.eye(4)[:, :3]])
+    check_readable(known)
+    check_fits(known, CLIP)
+    check_fits(known, UNTIMED)  # by the number of the frame
+    np.savetxt(file, np.c_[np.arange(4) + 100, np.eye(4)[:, :3]])
+    with pytest.raises(InputError, match="in common"):
+        check_fits(known, CLIP)
+    np.savetxt(file, np.eye(4)[:, :3])
+    with pytest.raises(InputError, match="4 lines and the clip 30"):
+        check_fits(known, CLIP)
+    np.savetxt(file, np.ones((30, 3)))
+    with pytest.raises(InputError, match="does not move"):
+        check_fits(known, CLIP)
+
+
+def test_speed_needs_times_and_a_second_of_motion(tmp_path):
+    with pytest.raises(InputError, match="fps=N"):
+        check_fits(Known(speed=2.0), UNTIMED)
+    check_fits(Known(speed=2.0, fps=10.0), UNTIMED)
+    with pytest.raises(InputError, match="second"):
+        check_fits(Known(speed=2.0, fps=40.0), UNTIMED)
+    file = tmp_path / "speed.txt"
+    for speed, fine in ((3.0, True), (0.0, False)):
+        np.savetxt(file, [[0, speed], [5, speed]])
+        if fine:
+            check_fits(Known(speed=file), CLIP)
+        else:
+            with pytest.raises(InputError, match="motion"):
+                check_fits(Known(speed=file), CLIP)
