@@ -43,7 +43,7 @@ class Batch:
 
     def __getattr__(self, name: str) -> Any:  # reached only when the field is absent
         if not name.startswith("_") and name in type(self).hints():
-            raise MissingField(f"{type(self).__name__} carries no '{name}'; it has {sorted(self.__dict__)}")
+            raise MissingField(f"{name} is not known here, only {', '.join(sorted(self.__dict__))}")
         raise AttributeError(name)
 
     def __contains__(self, name: str) -> bool:
