@@ -26,6 +26,7 @@ from epipole.recipes.learn_video.predict import Predictor
 from epipole.recipes.learn_video.program import given_intrinsics, path_from_flow
 from epipole.recipes.learn_video.solve import network_size
 from epipole.recipes.learn_video.stages import HOW, Run, key_images, look_at
+from epipole.recipes.learn_video.start import begin
 from epipole.recipes.learn_video.teach import Lessons
 from epipole.sources.plain import Truth, read_truth
 from epipole.sources.video import open_footage
@@ -63,13 +64,18 @@ def intrinsics_of(argument: object) -> tuple[float, float, float, float] | Path 
     return None if argument is None else Path(str(argument))
 
 
-def taught(config: Config, folder: Path, truth: Truth, steps: int, seed: int) -> tuple[dict[str, Score], float]:
+def taught(
+    config: Config, folder: Path, truth: Truth, steps: int, seed: int, start: Path | None = None,
+    rate: float = HOW.learning_rate,
+) -> tuple[dict[str, Score], float]:
     """Scores by name, and seconds a step."""
     torch.manual_seed(seed)
     system, lessons = ReprojectionDepth(config), lessons_of(folder, seed)
+    begin(system, start)
     began = time.monotonic()
-    fit(system, lessons, replace(HOW, steps=steps, seed=seed, final=0.02, device="cpu"))
-    pace, frames = (time.monotonic() - began) / steps, []
+    if steps:
+        fit(system, lessons, replace(HOW, steps=steps, seed=seed, final=0.02, learning_rate=rate, device="cpu"))
+    pace, frames = (time.monotonic() - began) / max(steps, 1), []
     depth_of = Predictor(system).of_key_frames(lessons.images)
     for k in range(0, len(lessons.images), 3):
         known = truth.depth[int(lessons.images.key_frames[k])]  # type: ignore[index]

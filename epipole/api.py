@@ -83,7 +83,7 @@ def learn(
     device: str = "auto",
     quiet: bool = False,
     steps: int | None = None,
-    start: str | Path | None = None,
+    start: str | Path | None = "shipped",
     scale: str | Known | None = None,
 ) -> Run:
     """Learns depth, camera path and map from a video file or a folder of images, and returns the run.
@@ -96,13 +96,14 @@ def learn(
     device      "cpu", "cuda", or "auto"
     quiet       no progress on stderr
     steps       training steps instead of `minutes`: then a seed gives the same bits on every run of a machine
-    start       weights that `epipole pretrain` wrote; from nothing where not given
+    start       weights to start from: "shipped" with the package, of a file that `epipole pretrain` wrote, or None
     scale       what is known in metres, such as "height=1.65" (docs/after-learning.md); where the clip does not show
                 it, the run keeps its own unit and says so in a warning
 
     Raises InputError for what cannot be read or written, FootageError for footage that cannot be learned.
     """
     from .recipes.learn_video import learn_video
+    from .recipes.learn_video.start import SHIPPED
 
     check_seed(seed)
     if not 0 < minutes < float("inf"):
@@ -113,7 +114,8 @@ def learn(
         Path(clip), default_out(clip) if out is None else Path(out), minutes=float(minutes),
         intrinsics=Path(intrinsics) if isinstance(intrinsics, str) else intrinsics,
         truth=None if truth is None else Path(truth), seed=seed, device=device, quiet=quiet, steps=steps,
-        start=None if start is None else Path(start), scale=known(scale) if isinstance(scale, str) else scale,
+        start=SHIPPED if start == "shipped" else None if start is None else Path(start),
+        scale=known(scale) if isinstance(scale, str) else scale,
     )
     run = Run(folder)
     if not run.reported:

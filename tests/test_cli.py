@@ -17,6 +17,7 @@ import yaml
 from epipole import cli
 from epipole.cli import main
 from epipole.formats.run import WITHOUT_METRES
+from epipole.recipes.learn_video.start import SHIPPED
 from epipole.sources import augment
 from epipole.systems import SYSTEMS
 from epipole.types.errors import InputError
@@ -222,7 +223,16 @@ def test_learn_has_defaults(learned):
     assert main(["learn", "a.b.mp4", "--intrinsics", "K.txt"]) == 0
     assert learned[0] == {"clip": Path("a.b.mp4"), "out": Path("runs/a.b"), "minutes": 10.0,
                           "intrinsics": Path("K.txt"), "truth": None, "seed": 0, "device": "auto", "quiet": False,
-                          "steps": None, "start": None, "scale": None}
+                          "steps": None, "start": SHIPPED, "scale": None}
+
+
+def test_learn_from_scratch_and_from_a_start_exclude_each_other(learned, capsys):
+    assert main(["learn", "a.mp4", "--from-scratch"]) == 0
+    assert learned[0]["start"] is None
+    with pytest.raises(SystemExit) as stop:
+        main(["learn", "a.mp4", "--from-scratch", "--start", "w.safetensors"])
+    assert stop.value.code == 2
+    assert "not allowed with" in capsys.readouterr().err
 
 
 def test_a_truth_that_cannot_be_read_is_refused_before_learning(learned, tmp_path):

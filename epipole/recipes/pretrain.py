@@ -168,5 +168,5 @@ def pretrain(
 
     how = replace(how, steps=decided_once(out / "steps.json", planned)["steps"])
     fit(system, batches, how, log=Log(out / "log.jsonl", "pretrain", progress), checkpoint=out / "going.safetensors")
-    save_model(out / "model.safetensors", "reprojection", system.config, system)
+    save_model(out / "model.safetensors", "reprojection", system.config, system.half())  # a start need not be finer
     return out / "model.safetensors"

@@ -1,13 +1,19 @@
 """Weights to start from."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+from scipy.stats import spearmanr
 
 from epipole.engine.checkpoint import write_tensors
-from epipole.recipes.learn_video.start import begin, fingerprint
+from epipole.recipes.learn_video.start import SHIPPED, begin, fingerprint, named
 from epipole.recipes.train import save_model
+from epipole.sources.worlds import Spec, World
 from epipole.systems.depth.reprojection import PRESETS, ReprojectionDepth
 from epipole.types.errors import InputError
+from epipole.types.views import Views
 
 
 def test_a_network_begins_with_the_weights_of_the_file(tmp_path):
@@ -16,6 +22,30 @@ def test_a_network_begins_with_the_weights_of_the_file(tmp_path):
     begin(fresh, tmp_path / "model.safetensors")
     for name, value in taught.state_dict().items():
         assert torch.equal(fresh.state_dict()[name], value)
+
+
+def test_weights_of_half_precision_begin_a_network_of_single_precision(tmp_path):
+    taught, fresh = ReprojectionDepth(), ReprojectionDepth()
+    save_model(tmp_path / "model.safetensors", "reprojection", taught.config, taught.half())
+    begin(fresh, tmp_path / "model.safetensors")
+    for name, value in fresh.state_dict().items():
+        assert value.dtype in (torch.float32, torch.int64)
+        assert torch.equal(value, taught.state_dict()[name].to(value.dtype))
+
+
+def test_the_package_brings_a_start_that_knows_near_from_far():
+    """In a room that it never saw: the scenes it was taught on have the seed 0."""
+    system = ReprojectionDepth()
+    begin(system, SHIPPED)
+    ranks = []
+    for scene in range(4):
+        views = World(Spec("room", 1, seed=77, scene=scene, frames=1, width=192, height=144), {"image", "depth"})[0]
+        with torch.no_grad():
+            depth = system.eval()(Views(image=views.image[None])).depth
+        ranks.append(spearmanr(depth.flatten(), views.depth.flatten()).statistic)
+    assert np.mean(ranks) > 0.7
+    assert SHIPPED.stat().st_size < 7e6
+    assert (named(SHIPPED), named(None), named(Path("w"))) == ("shipped", None, Path("w"))
 
 
 def test_without_a_file_it_begins_as_it_is():

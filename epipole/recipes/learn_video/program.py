@@ -43,7 +43,7 @@ from .rejoin import scale_drift
 from .selfcheck import check
 from .solve import Solution, focal_deviation, network_intrinsics, network_size, verdict
 from .stages import GAPS, SEEN_ON, Run, correspond, key_images, look_at, matched, refined, solved, stored, teach
-from .start import begin
+from .start import SHIPPED, begin, named
 from .wide import rigid_guesses, wide_pairs
 
 WIDE_PER_KEY_FRAME = 2     # further pairs, at most
@@ -61,15 +61,15 @@ def learn_video(
     device: str = "auto",
     quiet: bool = False,
     steps: int | None = None,
-    start: Path | None = None,
+    start: Path | None = SHIPPED,
     scale: Known | None = None,
 ) -> Path:
     """Learns a clip into the folder `out` (docs/run-folder.md, but for the report), and returns it.
 
     `minutes` is the budget: the number of training steps follows from it and the machine's speed, measured once; with
     `steps` it is said outright, and then a seed gives the same bits on every run of a machine. `start` holds the
-    weights to start from. The rest is as in `epipole.learn`. A run that is finished is left as it is, or judged against
-    another truth, or given metres.
+    weights to start from, if any. The rest is as in `epipole.learn`. A run that is finished is left as it is, or judged
+    against another truth, or given metres.
     Raises InputError, FootageError, TrainingError.
     """
     footage, K = seen_through(open_footage(clip), intrinsics)
@@ -99,7 +99,7 @@ def learn_video(
         drift = scale_drift(path, stores, Predictor(system, where).of_key_frames(keys))
         scores, warnings = check(depth, lessons, drift)
         arguments = {"clip": clip, "minutes": minutes, "steps": steps, "seed": seed, "device": str(where),
-                     "intrinsics": intrinsics, "truth": truth, "start": start, "scale": None}
+                     "intrinsics": intrinsics, "truth": truth, "start": named(start), "scale": None}
         result = replace(result, arguments=arguments, warnings=[*result.warnings, *warnings, *lost(path, keys)],
                          healthy=HEALTHY)
         with run.phase("export", len(seen.times), "frames") as tell:

@@ -7,6 +7,8 @@ from ...engine.checkpoint import read_tensors
 from ...systems.depth.reprojection import ReprojectionDepth
 from ...types.errors import InputError
 
+SHIPPED = Path(__file__).with_name("start.safetensors")  # docs/start.md says how it was made
+
 
 def fingerprint(start: Path | None) -> str | None:
     """What a run follows from. Raises InputError for a file that cannot be read."""
@@ -16,6 +18,11 @@ def fingerprint(start: Path | None) -> str | None:
         return hashlib.sha256(start.read_bytes()).hexdigest()
     except OSError as error:
         raise InputError(f"{start} cannot be read: give weights that `epipole pretrain` wrote") from error
+
+
+def named(start: Path | None) -> Path | str | None:
+    """As `epipole.learn` takes it."""
+    return "shipped" if start == SHIPPED else start
 
 
 def begin(system: ReprojectionDepth, start: Path | None) -> None:
