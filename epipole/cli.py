@@ -121,13 +121,13 @@ def _judge(options: Namespace) -> None:
 
 def _print_scores(scores: list[Score]) -> None:
     """A table; above each group of scores stands the protocol they share."""
-    protocol = None
+    protocol, width = None, max((len(score.name) for score in scores), default=0)
     for score in scores:
         if score.protocol != protocol:
             protocol = score.protocol
             print(protocol)
         beside = ", ".join(f"{name} {value:.4f}" for name, value in score.baselines.items())
-        print(f"  {score.name:<16} {score.value:>10.4f} {score.unit:<10} {beside}".rstrip())
+        print(f"  {score.name:<{width}} {score.value:>10.4f} {score.unit:<10} {beside}".rstrip())
 
 
 def _train(options: Namespace) -> None:
@@ -163,7 +163,7 @@ def _list(options: Namespace) -> None:
     from .api import list_systems
 
     for system in list_systems():
-        print(f"{system.name:<16} {system.paper:<40} {' '.join(system.presets)}")
+        print(f"{system.name:<18} {system.paper:<40} {' '.join(system.presets)}")
 
 
 def _demo(options: Namespace) -> None:
