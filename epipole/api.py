@@ -90,20 +90,18 @@ def learn(
 
     out         runs/<name of the clip> by default; the same call again goes on where an interrupted one stopped
     minutes     learning budget
-    intrinsics  fx, fy, cx, cy in pixels of the clip, or a file that `epipole.formats.camera_files` reads; a lens that
-                bends is straightened; estimated where not given
+    intrinsics  fx, fy, cx, cy in px of the clip, or a file that `formats.camera_files` reads; estimated if not given
     truth       plain folder to judge the result against
     device      "cpu", "cuda", or "auto"
     quiet       no progress on stderr
     steps       training steps instead of `minutes`: then a seed gives the same bits on every run of a machine
     start       weights to start from: "shipped" with the package, of a file that `epipole pretrain` wrote, or None
-    scale       what is known in metres, such as "height=1.65" (docs/after-learning.md); where the clip does not show
-                it, the run keeps its own unit and says so in a warning
+    scale       what is known in metres, as "height=1.65"; a clip that does not show it keeps its own unit, and warns
 
     Raises InputError for what cannot be read or written, FootageError for footage that cannot be learned.
     """
     from .recipes.learn_video import learn_video
-    from .recipes.learn_video.start import SHIPPED
+    from .recipes.learn_video.start import weights
 
     check_seed(seed)
     if not 0 < minutes < float("inf"):
@@ -114,8 +112,7 @@ def learn(
         Path(clip), default_out(clip) if out is None else Path(out), minutes=float(minutes),
         intrinsics=Path(intrinsics) if isinstance(intrinsics, str) else intrinsics,
         truth=None if truth is None else Path(truth), seed=seed, device=device, quiet=quiet, steps=steps,
-        start=SHIPPED if start == "shipped" else None if start is None else Path(start),
-        scale=known(scale) if isinstance(scale, str) else scale,
+        start=weights(start), scale=known(scale) if isinstance(scale, str) else scale,
     )
     run = Run(folder)
     if not run.reported:

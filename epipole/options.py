@@ -49,10 +49,8 @@ def _learn(sub: argparse.ArgumentParser) -> None:
                      "transforms.json, a file with the 3x3 matrix, or fx,fy,cx,cy in pixels of the clip (default: "
                      "estimated)")
     start = sub.add_mutually_exclusive_group()
-    start.add_argument("--start", default="shipped", metavar="WEIGHTS",
-                       help="that `epipole pretrain` wrote (default: those shipped with the package)")
-    start.add_argument("--from-scratch", action="store_const", const=None, dest="start",
-                       help="start from nothing: all that the network knows, it learned from the clip")
+    start.add_argument("--start", default="shipped", help="weights of `epipole pretrain` (default: the package's)")
+    start.add_argument("--from-scratch", action="store_const", const=None, dest="start", help="no weights to start from")
     sub.add_argument("--truth", type=Path, metavar="FOLDER", help="plain folder to judge the result against")
     sub.add_argument("--scale", metavar="SPEC",
                      help="what is known in metres, as for `epipole scale`: height=M, distance=FRAME,X1,Y1,X2,Y2,M, "

@@ -69,8 +69,7 @@ def learn_video(
     `minutes` is the budget: the number of training steps follows from it and the machine's speed, measured once; with
     `steps` it is said outright, and then a seed gives the same bits on every run of a machine. `start` holds the
     weights to start from, if any. The rest is as in `epipole.learn`. A run that is finished is left as it is, or judged
-    against another truth, or given metres.
-    Raises InputError, FootageError, TrainingError.
+    against another truth, or given metres. Raises InputError, FootageError, TrainingError.
     """
     footage, K = seen_through(open_footage(clip), intrinsics)
     given = None if K is None else torch.from_numpy(K)
@@ -96,12 +95,11 @@ def learn_video(
         system, path, lessons = teach(run, keys, stores, path, given is None, minutes, seed, where, steps, start)
         depth = joined_depth(run, seen, keys, stores, path, system, where)
         result = finish(run, footage, seen, keys, path, depth, system, given)
-        drift = scale_drift(path, stores, Predictor(system, where).of_key_frames(keys))
-        scores, warnings = check(depth, lessons, drift)
+        scores, warnings = check(depth, lessons, scale_drift(path, stores, Predictor(system, where).of_key_frames(keys)))
         arguments = {"clip": clip, "minutes": minutes, "steps": steps, "seed": seed, "device": str(where),
                      "intrinsics": intrinsics, "truth": truth, "start": named(start), "scale": None}
-        result = replace(result, arguments=arguments, warnings=[*result.warnings, *warnings, *lost(path, keys)],
-                         healthy=HEALTHY)
+        warnings = [*result.warnings, *warnings, *lost(path, keys)]
+        result = replace(result, arguments=arguments, healthy=HEALTHY, warnings=warnings)
         with run.phase("export", len(seen.times), "frames") as tell:
             moved = moved_by(keys, stores, path, Predictor(system, where).of_key_frames(keys))
             about = write_outputs(out, footage, seen, depth, moved, result, device=str(where), progress=tell)

@@ -20,6 +20,11 @@ def fingerprint(start: Path | None) -> str | None:
         raise InputError(f"{start} cannot be read: give weights that `epipole pretrain` wrote") from error
 
 
+def weights(start: str | Path | None) -> Path | None:
+    """The file that `epipole.learn` was told to start from."""
+    return SHIPPED if start == "shipped" else None if start is None else Path(start)
+
+
 def named(start: Path | None) -> Path | str | None:
     """As `epipole.learn` takes it."""
     return "shipped" if start == SHIPPED else start
