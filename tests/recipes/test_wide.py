@@ -4,9 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from epipole.geometry.anchors import Scene
+from epipole.geometry.anchors import Scene, reproject
 from epipole.geometry.motion import se3_exp, se3_inverse
-from epipole.recipes.learn_video.wide import LEAST_OVERLAP, overlap, rigid_guesses, wide_pairs
+from epipole.recipes.learn_video.wide import (
+    APART,
+    LEAST_OVERLAP,
+    NEAR,
+    ZOOM,
+    overlaps,
+    reach,
+    rigid_guesses,
+    wide_pairs,
+)
 from epipole.sources.worlds import RoomWorld, Spec
 from tests.recipes.exact_room import SPEC
 from tests.scene import plane_clip
@@ -27,12 +36,86 @@ def wall(positions: list[float]) -> Scene:
     return Scene(se3_exp(twist), torch.ones(len(positions), 96), K)
 
 
+def overlap(scene: Scene) -> np.ndarray:
+    """Share of every frame's anchors that fall into every other frame, the smaller of both directions."""
+    found, n = overlaps(scene, pixels(), SIZE, 0.0), len(scene.T_camera_world)
+    share = np.eye(n, dtype=np.float32)
+    share[found.a, found.b] = share[found.b, found.a] = found.share
+    return share
+
+
+def naive_overlap(scene: Scene) -> np.ndarray:
+    """The same, pair by pair and point by point."""
+    n, some, (w, h) = len(scene.T_camera_world), torch.arange(3, 96, 7), SIZE
+    q = scene.inverse_depth
+    low, high = torch.quantile(q, torch.tensor([0.05, 0.95]), dim=1)
+    thin = scene._replace(inverse_depth=q[:, some].clamp(low[:, None], high[:, None]))
+    share = np.zeros((n, n), np.float32)
+    for a in range(n):
+        Y, _ = reproject(thin, pixels()[some], torch.full((n,), a), torch.arange(n))
+        z = Y[..., 2].clamp(min=NEAR)
+        u, v = (Y[..., i] / z * scene.K[i, i] + scene.K[i, 2] for i in range(2))
+        seen = (Y[..., 2] > NEAR) & (u > 0) & (u < w - 1) & (v > 0) & (v < h - 1) & (z > 1 / ZOOM) & (z < ZOOM)
+        share[a] = seen.float().mean(1).numpy()
+    return np.minimum(share, share.T)
+
+
+def naive_pairs(scene: Scene, known: set, shots: list[int], most: int) -> list[tuple[int, int]]:
+    """`wide_pairs` by tables of all against all."""
+    share = naive_overlap(scene)
+    taken = np.zeros(share.shape, bool)
+    for pair in known:
+        taken[pair] = True
+    first, second = np.nonzero(np.triu(share > LEAST_OVERLAP, 3))
+    chosen = []
+    for i in np.argsort(-share[first, second], kind="stable"):
+        x, y = int(first[i]), int(second[i])
+        near = taken[max(0, x - APART) : x + APART + 1, max(0, y - APART) : y + APART + 1]
+        if len(chosen) < most and shots[x] == shots[y] and not (near.any() if y - x > 8 else taken[x, y]):
+            taken[x, y] = True
+            chosen.append((x, y))
+    return sorted(chosen)
+
+
+def wandering(seed: int, n: int = 60, step: float = 0.4) -> Scene:
+    """A camera that walks and turns at random through points at very different depths."""
+    generator = torch.Generator().manual_seed(seed)
+    twist = (torch.randn(n, 6, generator=generator) * torch.tensor([step] * 3 + [0.1] * 3)).cumsum(0)
+    return Scene(se3_exp(twist), torch.exp(0.7 * torch.randn(n, 96, generator=generator)), K)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_pairs_are_those_of_all_against_all(seed):
+    scene = wandering(seed, step=(0.1, 0.4, 1.0, 3.0)[seed])
+    share = naive_overlap(scene)
+    for least in (0.0, LEAST_OVERLAP):
+        found = overlaps(scene, pixels(), SIZE, least, apart=2)
+        first, second = np.nonzero(np.triu(share > least, 2))
+        np.testing.assert_array_equal(np.stack([found.a, found.b]), np.stack([first, second]))
+        np.testing.assert_array_equal(found.share, share[first, second])
+    shots = [0] * 25 + [1] * 35
+    for most in (3, 1000):
+        pairs = wide_pairs(scene, pixels(), SIZE, chain(60), shots, most)
+        assert pairs == naive_pairs(scene, chain(60), shots, most)
+
+
+@pytest.mark.parametrize("least", [0.0, LEAST_OVERLAP])
+def test_nothing_beyond_reach_is_seen(least):
+    """And the reach is not so long that it would spare nothing."""
+    scene = wandering(5, 80, 1.0)
+    place, share = se3_inverse(scene.T_camera_world)[:, :3, 3], naive_overlap(scene)
+    some = scene._replace(inverse_depth=scene.inverse_depth[:, 3::7])
+    beyond = torch.cdist(place, place) > reach(some, SIZE, least)[:, None]
+    assert share[beyond.numpy()].max() <= least
+    assert beyond.float().mean() > 0.03
+
+
 def test_frames_at_one_place_see_the_same():
-    np.testing.assert_array_equal(overlap(wall([0.5, 0.5, 0.5]), pixels(), SIZE), np.ones((3, 3)))
+    np.testing.assert_array_equal(overlap(wall([0.5, 0.5, 0.5])), np.ones((3, 3)))
 
 
 def test_overlap_of_a_wall_is_the_part_in_both_pictures():
-    share = overlap(wall([0.0, 0.6, 5.0]), pixels(), SIZE)  # moves by 48 px: half the picture
+    share = overlap(wall([0.0, 0.6, 5.0]))  # moves by 48 px: half the picture
     assert share[0, 1] == pytest.approx(0.5, abs=0.12)
     assert share[0, 2] == 0
     np.testing.assert_array_equal(share, share.T)
@@ -43,7 +126,7 @@ def test_what_is_seen_from_afar_is_not_the_same_picture():
         away = wall([0.0, 0.0])
         away.T_camera_world[1, 2, 3] = times - 1
         away.inverse_depth[1] = 1 / times
-        assert overlap(away, pixels(), SIZE)[0, 1] == pytest.approx(share, abs=0.15)
+        assert overlap(away)[0, 1] == pytest.approx(share, abs=0.15)
 
 
 def there_and_back() -> Scene:
@@ -59,7 +142,7 @@ def chain(n: int) -> set[tuple[int, int]]:
 def test_the_way_back_closes_loops_and_repeats_nothing():
     scene, known = there_and_back(), chain(40)
     pairs = wide_pairs(scene, pixels(), SIZE, known, [0] * 40, 100)
-    share = overlap(scene, pixels(), SIZE)
+    share = overlap(scene)
     assert len(pairs) > 10
     assert pairs == sorted(set(pairs))
     assert not set(pairs) & known

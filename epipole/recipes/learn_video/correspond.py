@@ -84,6 +84,12 @@ def chain_pairs(shots: Sequence[int], gaps: Sequence[int] = (1, 2, 3, 5)) -> lis
             if a + gap < len(shots) and shots[a] == shots[a + gap]]  # fmt: skip
 
 
+def around(pair: Pair, near: int) -> Iterator[Pair]:
+    """All pairs whose numbers both differ by at most `near` from this one's, itself among them."""
+    apart = range(-near, near + 1)
+    return ((pair[0] + i, pair[1] + j) for i in apart for j in apart)
+
+
 class Samples(NamedTuple):
     """Correspondences on a grid of anchors, as `geometry.bundle` takes them; pixels of the network."""
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ...sources.look import one_thread
 from .cache import Rows
+from .correspond import around
 from .flow import Flow, Gray, both_ways
 
 Pair = tuple[int, int]
@@ -110,7 +111,7 @@ class _Spread:
 
     def __init__(self, n: int, chain_gap: int) -> None:
         self._few, self._gap = n <= FEW_FRAMES, chain_gap
-        self._taken = np.zeros((n, n), bool)
+        self._crowded = set[Pair]()     # all that is too near in time to what was taken
         self._count: Counter[int | Pair] = Counter()
 
     def _keys(self, a: int, b: int) -> list[int | Pair]:
@@ -120,13 +121,13 @@ class _Spread:
     def has_room(self, a: int, b: int) -> bool:
         if b - a <= self._gap:
             return False
-        if not self._few and self._taken[max(0, a - NEAR) : a + NEAR + 1, max(0, b - NEAR) : b + NEAR + 1].any():
+        if not self._few and (a, b) in self._crowded:
             return False
         most = AT_MOST_OF_FEW if self._few else AT_MOST
         return all(self._count[key] < (most if isinstance(key, int) else 1) for key in self._keys(a, b))
 
     def take(self, a: int, b: int) -> None:
-        self._taken[a, b] = True
+        self._crowded.update(around((a, b), NEAR))
         self._count.update(self._keys(a, b))
 
 

@@ -1,55 +1,108 @@
 """Pairs of key frames far apart in time that see the same place, found by the scene itself, and where to look there."""
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from ...geometry.anchors import NEAR, Scene, reproject
+from ...geometry.anchors import NEAR, Scene, rays, reproject
 from ...geometry.camera import resize_intrinsics
 from ...geometry.motion import se3_inverse
-from .correspond import Guesses, Pair
+from .correspond import Guesses, Pair, around
 from .flow import Flow
 
 LEAST_OVERLAP = 0.45    # share of anchors that both frames see at not too different a distance
 APART = 2               # key frames between two chosen pairs, in either index
+AT_ONCE = 512           # pairs looked at together
 ZOOM = 2.0              # a place seen this much nearer or farther is not the same picture
 
 
-def overlap(scene: Scene, pixels: Float[Tensor, "m 2"], size: tuple[int, int]) -> Float[np.ndarray, "n n"]:
-    """Share of every frame's anchors that fall into every other frame, the smaller of both directions."""
-    n, (w, h) = len(scene.T_camera_world), size
+class Overlaps(NamedTuple):
+    """Pairs of frames a < b, in this order, and how much they see of each other."""
+
+    a: Int[np.ndarray, "k"]
+    b: Int[np.ndarray, "k"]
+    share: Float[np.ndarray, "k"]
+
+
+def overlaps(scene: Scene, pixels: Float[Tensor, "m 2"], size: tuple[int, int], least: float = LEAST_OVERLAP,
+             apart: int = 1, shots: list[int] | None = None) -> Overlaps:
+    """Pairs of frames at least `apart` from each other, of one shot, of which each sees more than the share `least` of
+    the other's anchors: the smaller of both shares counts.
+
+    A frame is held only against those within its `reach`, some at a time: memory grows with the number of frames, and
+    time with that of frames which are near each other.
+    """
+    n, shot = len(scene.T_camera_world), torch.tensor([0] * len(scene.T_camera_world) if shots is None else shots)
+    thin, pixels = _thinned(scene, pixels)
+    place, far = se3_inverse(scene.T_camera_world)[:, :3, 3], reach(thin, size, least)
+    rows, columns, shares = [], [], []
+    for a in range(n):
+        distance = (place[a + apart :] - place[a]).norm(dim=1)
+        near = (distance <= torch.minimum(far[a + apart :], far[a])) & (shot[a + apart :] == shot[a])
+        b = a + apart + torch.nonzero(near)[:, 0]
+        there = _seen(thin, pixels, size, torch.full_like(b, a), b)
+        b, there = b[there > least], there[there > least]
+        share = torch.minimum(there, _seen(thin, pixels, size, b, torch.full_like(b, a)))
+        keep = share > least
+        rows.append(np.full(int(keep.sum()), a))
+        columns.append(b[keep].numpy())
+        shares.append(share[keep].numpy())
+    return Overlaps(np.concatenate(rows), np.concatenate(columns), np.concatenate(shares))
+
+
+def _thinned(scene: Scene, pixels: Tensor) -> tuple[Scene, Tensor]:
+    """Every seventh anchor, those far off the others brought to where others are."""
     some = torch.arange(3, len(pixels), 7)
     low, high = torch.quantile(scene.inverse_depth, torch.tensor([0.05, 0.95]).to(scene.inverse_depth), dim=1)
-    thin = Scene(scene.T_camera_world, scene.inverse_depth[:, some].clamp(low[:, None], high[:, None]), scene.K)
-    share = np.zeros((n, n), np.float32)
-    for a in range(n):
-        Y, _ = reproject(thin, pixels[some], torch.full((n,), a), torch.arange(n))
+    depths = scene.inverse_depth[:, some].clamp(low[:, None], high[:, None])
+    return Scene(scene.T_camera_world, depths, scene.K), pixels[some]
+
+
+def reach(scene: Scene, size: tuple[int, int], least: float) -> Float[Tensor, "n"]:
+    """How far a camera may be from each frame and still see more than the share `least` of its anchors.
+
+    A point ray / q, seen from elsewhere at a depth of at most `ZOOM` times its own, is at most ZOOM |ray'| / q from
+    there, ray' being another ray of the picture: both cameras are within (1 + ZOOM) |longest ray| / q of each other.
+    """
+    w, h = size
+    corners = torch.tensor([[0, 0], [w, 0], [0, h], [w, h]]).to(scene.K)
+    longest, m = float(rays(corners, scene.K).norm(dim=1).max()), scene.inverse_depth.shape[1]
+    return (1 + ZOOM) * longest / scene.inverse_depth.kthvalue(int(least * m) + 1, dim=1).values
+
+
+def _seen(
+    scene: Scene, pixels: Float[Tensor, "m 2"], size: tuple[int, int], a: Int[Tensor, "k"], b: Int[Tensor, "k"]
+) -> Float[Tensor, "k"]:
+    """Share of the anchors of frames a that fall into frames b, at not too different a distance."""
+    (w, h), K, shares = size, scene.K, [scene.inverse_depth.new_zeros(0)]
+    for some_a, some_b in zip(a.split(AT_ONCE), b.split(AT_ONCE), strict=True):
+        Y, _ = reproject(scene, pixels, some_a, some_b)
         z = Y[..., 2].clamp(min=NEAR)
-        u = Y[..., 0] / z * scene.K[0, 0] + scene.K[0, 2]
-        v = Y[..., 1] / z * scene.K[1, 1] + scene.K[1, 2]
+        u, v = Y[..., 0] / z * K[0, 0] + K[0, 2], Y[..., 1] / z * K[1, 1] + K[1, 2]
         seen = (Y[..., 2] > NEAR) & (u > 0) & (u < w - 1) & (v > 0) & (v < h - 1) & (z > 1 / ZOOM) & (z < ZOOM)
-        share[a] = seen.float().mean(1).numpy()
-    return np.minimum(share, share.T, out=share)
+        shares.append(seen.float().mean(1))
+    return torch.cat(shares)
 
 
 def wide_pairs(scene: Scene, pixels: Tensor, size: tuple[int, int], known: set[Pair], shots: list[int],
                most: int) -> list[Pair]:
     """Pairs of one shot with much overlap, the most first, spread out over both indices, at most `most`."""
-    share = overlap(scene, pixels, size)
-    n = len(share)
-    taken: Bool[np.ndarray, "n n"] = np.zeros((n, n), bool)
-    for a, b in known:
-        taken[a, b] = True
-    first, second = np.nonzero(np.triu(share > LEAST_OVERLAP, 3))
-    chosen: list[Pair] = []
-    for i in np.argsort(-share[first, second], kind="stable"):
-        x, y = int(first[i]), int(second[i])
-        near = taken[max(0, x - APART) : x + APART + 1, max(0, y - APART) : y + APART + 1]
-        if len(chosen) < most and shots[x] == shots[y] and not (near.any() if y - x > 8 else taken[x, y]):
-            taken[x, y] = True
-            chosen.append((x, y))
+    found = overlaps(scene, pixels, size, apart=3, shots=shots)
+    taken, crowded, chosen = set(known), set[Pair](), list[Pair]()
+    for pair in known:
+        crowded.update(around(pair, APART))
+    for i in np.argsort(-found.share, kind="stable"):
+        x, y = pair = int(found.a[i]), int(found.b[i])
+        if len(chosen) == most:
+            break
+        if pair not in (crowded if y - x > 8 else taken):
+            taken.add(pair)
+            crowded.update(around(pair, APART))
+            chosen.append(pair)
     return sorted(chosen)
 
 
