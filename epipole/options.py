@@ -50,7 +50,7 @@ def _learn(sub: argparse.ArgumentParser) -> None:
                      "estimated)")
     start = sub.add_mutually_exclusive_group()
     start.add_argument("--start", default="shipped", help="weights of `epipole pretrain` (default: the package's)")
-    start.add_argument("--from-scratch", action="store_const", const=None, dest="start", help="no weights to start from")
+    start.add_argument("--from-scratch", action="store_const", const=None, dest="start", help="begin with no weights")
     sub.add_argument("--truth", type=Path, metavar="FOLDER", help="plain folder to judge the result against")
     sub.add_argument("--scale", metavar="SPEC",
                      help="what is known in metres, as for `epipole scale`: height=M, distance=FRAME,X1,Y1,X2,Y2,M, "

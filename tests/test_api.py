@@ -11,6 +11,7 @@ import pytest
 import epipole
 from epipole.api import default_out
 from epipole.formats import ply
+from epipole.recipes.learn_video.start import SHIPPED
 from epipole.systems import SYSTEMS
 from epipole.types.errors import InputError
 from tests.runs import FRAMES, HEIGHT, WIDTH, K, true_depth, write_run, write_truth
@@ -83,7 +84,7 @@ def test_learn_returns_the_run(learned, tmp_path):
     assert run.folder == tmp_path / "out"
     assert learned == [{"clip": Path("clip.mp4"), "out": tmp_path / "out", "minutes": 1.0, "intrinsics": Path("K.txt"),
                         "truth": None, "seed": 0, "device": "auto", "quiet": True, "steps": None,
-                        "start": None, "scale": None}]
+                        "start": SHIPPED, "scale": None}]
 
 
 @pytest.mark.parametrize("minutes", [0, -1, float("nan"), float("inf")])

@@ -7,6 +7,7 @@ import os
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -95,7 +96,8 @@ def learn_video(
         system, path, lessons = teach(run, keys, stores, path, given is None, minutes, seed, where, steps, start)
         depth = joined_depth(run, seen, keys, stores, path, system, where)
         result = finish(run, footage, seen, keys, path, depth, system, given)
-        scores, warnings = check(depth, lessons, scale_drift(path, stores, Predictor(system, where).of_key_frames(keys)))
+        drift = scale_drift(path, stores, Predictor(system, where).of_key_frames(keys))
+        scores, warnings = check(depth, lessons, drift)
         arguments = {"clip": clip, "minutes": minutes, "steps": steps, "seed": seed, "device": str(where),
                      "intrinsics": intrinsics, "truth": truth, "start": named(start), "scale": None}
         warnings = [*result.warnings, *warnings, *lost(path, keys)]
@@ -106,11 +108,16 @@ def learn_video(
         if scale is not None:
             with run.phase("scale"):
                 about = give_metres(out, scale)
-        with run.phase("judge"):
-            judged = judge_run(out, truth) if truth is not None else []
-        about |= {"phases": run.phases, "scores": together(judged, [s.as_dict() for s in (*scores, *costs(run))])}
-        write_description(out, about | {"finished": True})
+        conclude(run, about, scores, truth)
     return out
+
+
+def conclude(run: Run, about: dict[str, Any], scores: list[Score], truth: Path | None) -> None:
+    """Judges the run against the truth, if there is one, and calls it finished."""
+    with run.phase("judge"):
+        judged = judge_run(run.out, truth) if truth is not None else []
+    about |= {"phases": run.phases, "scores": together(judged, [s.as_dict() for s in (*scores, *costs(run))])}
+    write_description(run.out, about | {"finished": True})
 
 
 def path_from_flow(
