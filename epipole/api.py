@@ -20,7 +20,7 @@ from .types.errors import InputError
 from .types.known import Known, known
 from .types.seed import check_seed
 
-DEMO_FRAMES = 160
+DEMO_FRAMES, DEMO_SCENE = 160, 407  # `learn` starts from what scenes 0 to 399 have taught
 DEMO_MINUTES = 2.4  # of learning; with rendering and judging the demo stays below three
 
 
@@ -133,7 +133,7 @@ def judge(run: str | Path | Run, truth: str | Path) -> list[Score]:
 
 def demo(out: str | Path = "runs/demo", seed: int = 0, device: str = "auto", quiet: bool = False) -> Run:
     """Renders a furnished room into `out`/footage, learns it within three minutes on two cores, and judges the run."""
-    footage = render(Path(out) / "footage", frames=DEMO_FRAMES, seed=seed, quiet=quiet)
+    footage = render(Path(out) / "footage", frames=DEMO_FRAMES, scene=DEMO_SCENE, seed=seed, quiet=quiet)
     return learn(footage, out, DEMO_MINUTES, footage / "intrinsics.txt", footage, seed, device, quiet)
 
 
