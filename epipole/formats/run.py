@@ -10,9 +10,10 @@ from typing import Any, overload
 import numpy as np
 import torch
 import yaml
-from jaxtyping import Float32, Float64
+from jaxtyping import Bool, Float32, Float64
 
-from ..geometry.camera import resize_intrinsics
+from ..geometry.camera import project, resize_intrinsics
+from ..geometry.lenses import rays
 from ..types.errors import InputError
 from . import kitti, tum
 from .calibration import Calibration, from_words
@@ -116,6 +117,18 @@ class RunFiles:
         `intrinsics`, is of the straightened picture."""
         words = self.about.get("lens")
         return None if words is None else from_words(words, str(self.folder / "run.yaml"))
+
+    def straight_pixels(
+        self, pixels: Float64[np.ndarray, "n 2"]
+    ) -> tuple[Float64[np.ndarray, "n 2"], Bool[np.ndarray, "n"]]:
+        """Where the picture that was learned shows what the footage shows at these pixels, and whether it does: the
+        same pixels unless it was straightened."""
+        at, seen = pixels, np.ones(len(pixels), bool)
+        if self.lens is not None:
+            ray, known = rays(torch.from_numpy(pixels.T[:, None].copy()), self.lens.camera)
+            straight, front = project(ray, torch.from_numpy(self.intrinsics))
+            at, seen = straight[:, 0].T.numpy(), (known & front)[0, 0].numpy()
+        return at, seen & (at >= 0).all(1) & (at <= np.array(self.image_size) - 1).all(1)
 
     @property
     def depth_intrinsics(self) -> Float64[np.ndarray, "3 3"]:

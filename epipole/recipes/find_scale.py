@@ -119,7 +119,12 @@ def _distance(distance: tuple[float, ...], clip: Clip) -> tuple[int, Float64[Ten
 
 
 def _by_distance(run: RunFiles, distance: tuple[float, ...], clip: Clip) -> Scale:
-    frame, pixels, metres = _distance(distance, clip)
+    frame, given, metres = _distance(distance, clip)
+    straight, shown = run.straight_pixels(given.numpy())
+    if not shown.all():
+        raise InputError("scale cannot be found: a pixel lies where the straightened picture ends; take one nearer to "
+                         "the middle")
+    pixels = torch.from_numpy(straight)
     depth, K = _depth_of(run), torch.from_numpy(run.depth_intrinsics)
     path = torch.from_numpy(run.path.copy())
     size = torch.tensor(run.depth[0].shape).flip(0)

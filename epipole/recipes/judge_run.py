@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from ..formats.run import RunFiles
-from ..geometry.camera import project, resize_intrinsics
-from ..geometry.lenses import rays, resize
+from ..geometry.camera import resize_intrinsics
 from ..judges.camera import focal_error
 from ..judges.depth import DepthFrame, DepthProtocol, judge_depth, mean_depth
 from ..judges.depth_uncertainty import DepthUncertaintyProtocol, UncertainDepth, judge_depth_uncertainty
@@ -108,13 +107,9 @@ def straight(run: RunFiles, known: KnownDepth) -> KnownDepth:
     """What is known of the footage's pixels, at the pixels of the run's straightened picture, as far as it is in it."""
     if run.lens is None or not len(known.z):
         return known
-    width, height = run.image_size
-    x, y = known.width / width, known.height / height
-    ray, seen = rays(torch.from_numpy(known.pixels.T[:, None].copy()), resize(run.lens.camera, x, y))
-    pixels, front = project(ray, resize_intrinsics(torch.from_numpy(run.intrinsics), x, y))
-    at = pixels[:, 0].T.numpy()
-    shown = (seen & front)[0, 0].numpy() & (at >= 0).all(1) & (at <= [known.width - 1, known.height - 1]).all(1)
-    return KnownDepth(at[shown], known.z[shown], known.width, known.height)
+    size = np.array([known.width, known.height]) / run.image_size
+    at, shown = run.straight_pixels((known.pixels + 0.5) / size - 0.5)
+    return KnownDepth((at[shown] + 0.5) * size - 0.5, known.z[shown], known.width, known.height)
 
 
 class _Uncertain:

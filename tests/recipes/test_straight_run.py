@@ -16,6 +16,7 @@ from epipole.formats.run import RunFiles
 from epipole.geometry.camera import project, transform
 from epipole.geometry.motion import se3_inverse
 from epipole.recipes import mesh_run
+from epipole.recipes.find_scale import find_scale
 from epipole.recipes.judge_run import straight
 from epipole.recipes.scale_run import apply_scale
 from epipole.sources.plain import KnownDepth
@@ -24,6 +25,8 @@ from epipole.sources.worlds import RoomWorld, Spec, write_world
 from epipole.sources.worlds.camera import Camera
 from epipole.sources.worlds.render import cast as cast_rays
 from epipole.sources.worlds.truth import view_truth
+from epipole.types.errors import InputError
+from epipole.types.known import Known
 from tests.sources.test_straight import lens_of
 from tests.viewer.synthetic_run import load_about, save_about, write_run
 
@@ -56,6 +59,24 @@ def test_true_depth_of_the_footage_is_judged_where_the_straightened_picture_has_
     assert 0.6 * len(bent.z) < len(known.z) < len(bent.z)
     assert error(known) < min(0.004, error(bent) / 3)
     assert straight(of_the_run(tmp_path / "flat", K, None), bent) is bent
+
+
+def test_pixels_of_the_footage_are_found_in_the_straightened_picture(tmp_path):
+    lens = lens_of(SPEC)
+    K = pinhole_for(lens)
+    run = of_the_run(tmp_path / "run", K, lens)
+    pixels = np.array([[10.0, 12.0], [47.5, 35.5], [80.0, 60.0], [0.0, 0.0]])
+    at, shown = run.straight_pixels(pixels)
+    assert shown.tolist() == [True, True, True, False]
+    flat = (at - K[:2, 2]) / K[[0, 1], [0, 1]]
+    plane, _ = lens.camera.bend(torch.from_numpy(np.column_stack([flat, np.ones(4)]).T[:, None].copy()))
+    back = plane[:, 0].T.numpy() * lens.K[[0, 1], [0, 1]] + lens.K[:2, 2]
+    np.testing.assert_allclose(back[shown], pixels[shown], atol=1e-6)
+    with pytest.raises(InputError, match="straightened picture ends"):
+        find_scale(run, Known(distance=(0.0, 0.0, 0.0, 40.0, 30.0, 1.0)))
+    same, shown = of_the_run(tmp_path / "flat", K, None).straight_pixels(pixels)
+    np.testing.assert_array_equal(same, pixels)
+    assert shown.all()
 
 
 def test_tracks_of_the_map_are_in_pixels_of_the_lens(tmp_path):
