@@ -96,6 +96,17 @@ def test_pairs_of_unknown_depth_do_not_count():
     assert all(p.grad.isfinite().all() for p in learner.parameters())
 
 
+def test_predicted_depth_has_the_level_and_the_spread_of_the_training_images():
+    """The middle over batches of the mean and the standard deviation of log depth, whatever z is."""
+    views, learner = plane_clip(2, 1, 32, 48), system()
+    for factor in (1.0, 4.0):
+        learner.loss(Views(**views.keep(learner.needs).fields() | {"depth": factor * views.depth}))
+    known = views.depth[views.depth_valid].log()
+    log_depth = learner.eval()(views.keep(learner.reads)).depth.log()
+    torch.testing.assert_close(log_depth.mean((1, 2, 3, 4)), (known.mean() + math.log(2)).expand(2))
+    torch.testing.assert_close(log_depth.flatten(1).std(1), known.std().expand(2))
+
+
 def test_predicted_depth_has_the_order_of_z():
     views, learner = plane_clip(1, 1, 32, 48), system().eval()
     with torch.no_grad():
