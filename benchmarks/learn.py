@@ -40,11 +40,13 @@ CASES = (
 ALWAYS = ("wall_s", "peak_memory_mb")
 
 
-def run(case: Case, data: Path, out: Path, minutes: float, seed: int, threads: int) -> dict[str, dict]:
+def run(
+    case: Case, data: Path, out: Path, minutes: float, seed: int, threads: int, more: list[str]
+) -> dict[str, dict]:
     """Scores of one run, learned if need be with so many threads, by name."""
     folder = out / f"{case.name.replace(' ', '_').replace(',', '')}_{minutes:g}_{seed}"
     command = [sys.executable, "-m", "epipole", "learn", str(data / case.clip), "-o", str(folder), "--minutes",
-               f"{minutes:g}", "--seed", str(seed), "--truth", str(data / case.truth)]
+               f"{minutes:g}", "--seed", str(seed), "--truth", str(data / case.truth), *more]
     if case.intrinsics:
         command += ["--intrinsics", str(data / case.intrinsics)]
     if not (folder / "report.html").exists():
@@ -73,13 +75,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--only", default="", help="cases whose name contains this")
+    parser.add_argument("--from-scratch", action="store_true", help="without the start that the package brings")
     parser.add_argument("--out", type=Path, default=Path("runs/benchmark"))
     options = parser.parse_args()
+    more = ["--from-scratch"] if options.from_scratch else []
     threads = max(1, (os.cpu_count() or 1) // options.jobs)
     print(f"{platform.processor() or platform.machine()}, {threads} threads a run, --minutes {options.minutes:g}, "
           f"seeds {options.seeds}\n\n| footage | scores: median (range) | wall s, peak MB |\n|---|---|---|", flush=True)
     with ThreadPoolExecutor(options.jobs) as pool:
-        cases = [(case, [pool.submit(run, case, options.data, options.out, options.minutes, seed, threads)
+        cases = [(case, [pool.submit(run, case, options.data, options.out, options.minutes, seed, threads, more)
                          for seed in options.seeds]) for case in CASES if options.only in case.name]
         for case, waiting in cases:
             runs = [each.result() for each in waiting]

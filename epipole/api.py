@@ -216,21 +216,21 @@ def bench(
     field: str, systems: Sequence[str] = (), out: str | Path | None = None, quiet: bool = False, **options: Any
 ) -> Path:
     """Trains systems for equal budgets, judges them and the baselines on the same unseen data, and returns the page
-    with the table; bench.json beside it has every number.
+    with the table; beside it bench.json has every number, and bench.png shows who leads.
 
     field    "depth", "focus", "motion", "pose", "stereo" or "flow"
-    systems  names; none: every system of the field that the training data can teach
+    systems  names; none: all that the training data can teach; `options`: see `epipole.recipes.bench.Bench`
     out      runs/bench-<field> by default; the same call again does only what is not done yet
-    options  see `epipole.recipes.bench.Bench`
     """
     from .engine.log import Progress
     from .recipes.bench import Bench
     from .recipes.bench import bench as run_bench
+    from .viewer.bench_figure import write_bench_figure
 
     folder = Path("runs") / f"bench-{field}" if out is None else Path(out)
     asked = Bench(field, tuple(systems), **options)
     with nullcontext() if quiet else Progress() as progress:
-        run_bench(asked, folder, progress)
+        write_bench_figure(run_bench(asked, folder, progress), folder / "bench.png")
     return folder / "bench.md"
 
 
