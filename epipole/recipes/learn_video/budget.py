@@ -14,6 +14,7 @@ AHEAD, PER_FRAME = 35.0, 0.18  # seconds that come after learning: placing, writ
 LEAST_LEARNING = 0.3       # share of the budget that is learning, whatever the rest takes
 MOST_EPOCHS, FEW = 2.25, 600   # over all pairs; taught more often (and longer than so few steps), the network learns
                                # the flow's errors by heart
+STARTED = 0.5              # share of those steps for a network that already knows worlds: it is as good after half
 
 
 @runtime_checkable
@@ -37,31 +38,35 @@ def seconds_left(run: Spent, lessons: Lessons, minutes: float) -> float:
     return 60 * minutes - run.seconds - seconds_ahead(lessons)
 
 
-def most_steps(lessons: Lessons) -> int:
+def most_steps(lessons: Lessons, started: bool) -> int:
     """Steps beyond which more time does not help."""
-    return max(FEW, math.ceil(MOST_EPOCHS * len(lessons) / PAIRS))
+    most = max(FEW, math.ceil(MOST_EPOCHS * len(lessons) / PAIRS))
+    return math.ceil(STARTED * most) if started else most
 
 
 def first_steps(
-    run: Spent, system: ReprojectionDepth, lessons: Lessons, how: Train, minutes: float, steps: int | None
+    run: Spent, system: ReprojectionDepth, lessons: Lessons, how: Train, minutes: float, steps: int | None,
+    started: bool,
 ) -> dict[str, int]:
     """Steps of the first stage: a share of all that the machine's speed, measured here, leaves room for."""
     if steps is None:
         seconds = max(seconds_left(run, lessons, minutes), LEAST_LEARNING * 60 * minutes)
         planned = plan(system, lessons, replace(how, seconds=seconds)).steps
-        steps = min(planned, most_steps(lessons))
+        steps = min(planned, most_steps(lessons, started))
         if run.progress:
             run.progress.expect(seconds * steps / planned + seconds_ahead(lessons))
     return {"steps": max(1, round(FIRST_SHARE * steps))}
 
 
-def second_steps(run: Spent, lessons: Lessons, first: int, minutes: float, steps: int | None) -> dict[str, int]:
+def second_steps(
+    run: Spent, lessons: Lessons, first: int, minutes: float, steps: int | None, started: bool
+) -> dict[str, int]:
     """Steps of the second stage: what then is left, at the pace of the first."""
     if steps is None:
         pace = next((phase["seconds"] for phase in run.phases if phase["name"] == "learn 1"), 0.0) / first
         least = (1 - FIRST_SHARE) * LEAST_LEARNING * 60 * minutes
         steps = first + int(max(seconds_left(run, lessons, minutes), least) / max(pace, 1e-3))
-        steps = min(steps, most_steps(lessons))
+        steps = min(steps, most_steps(lessons, started))
         if run.progress:
             run.progress.expect(pace * (steps - first) + seconds_ahead(lessons))
     return {"steps": max(1, steps - first)}

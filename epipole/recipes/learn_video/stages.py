@@ -177,7 +177,8 @@ def teach(
     begin(system, start)
     how = replace(HOW, seed=seed, device=str(device))
     lessons = Lessons(keys, stores, path, seed)
-    first = decided_once(run.work / "first-steps.json", lambda: first_steps(run, system, lessons, how, minutes, steps))
+    first = decided_once(run.work / "first-steps.json",
+                         lambda: first_steps(run, system, lessons, how, minutes, steps, start is not None))
     learn_stage(run, "learn 1", system, lessons, replace(how, steps=first["steps"]))
 
     def again(name: str, before: Solution) -> Solution:
@@ -187,7 +188,7 @@ def teach(
     path = again("path-3.safetensors", path)
     lessons = Lessons(keys, stores, path, seed + 1)
     second = decided_once(run.work / "second-steps.json",
-                          lambda: second_steps(run, lessons, first["steps"], minutes, steps))
+                          lambda: second_steps(run, lessons, first["steps"], minutes, steps, start is not None))
     learn_stage(run, "learn 2", system, lessons, replace(how, steps=second["steps"], final=0.02))
     path = again("path-4.safetensors", path)
     lessons.follow(path)  # by which the run judges itself
