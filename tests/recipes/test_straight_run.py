@@ -19,8 +19,11 @@ from epipole.recipes import mesh_run
 from epipole.recipes.find_scale import find_scale
 from epipole.recipes.judge_run import straight
 from epipole.recipes.scale_run import apply_scale
+from epipole.recipes.slam import Model
+from epipole.recipes.slam import _camera as camera_of
+from epipole.sources.footage import Footage
 from epipole.sources.plain import KnownDepth
-from epipole.sources.straight import pinhole_for
+from epipole.sources.straight import Straight, pinhole_for
 from epipole.sources.worlds import RoomWorld, Spec, write_world
 from epipole.sources.worlds.camera import Camera
 from epipole.sources.worlds.render import cast as cast_rays
@@ -31,6 +34,15 @@ from tests.sources.test_straight import lens_of
 from tests.viewer.synthetic_run import load_about, save_about, write_run
 
 SPEC = Spec(seed=3, frames=40, width=96, height=72, speed=5.0, fov=75.0, distortion=(-0.22, 0.04, 0.0, 0.0, 0.0))
+
+
+class Flat(Footage):
+    """Footage that nobody reads."""
+
+    def count(self) -> int:
+        raise NotImplementedError
+
+    sha256 = read = count  # type: ignore[assignment]
 
 
 def of_the_run(folder: Path, K: np.ndarray, lens: Calibration | None) -> RunFiles:
@@ -77,6 +89,25 @@ def test_pixels_of_the_footage_are_found_in_the_straightened_picture(tmp_path):
     same, shown = of_the_run(tmp_path / "flat", K, None).straight_pixels(pixels)
     np.testing.assert_array_equal(same, pixels)
     assert shown.all()
+
+
+def test_slam_straightens_by_the_lens_of_the_run_or_by_a_file(tmp_path):
+    lens = lens_of(SPEC)
+    K = pinhole_for(lens)
+    footage = Flat(Path("clip"), SPEC.width, SPEC.height, None, None)
+    run = RunFiles(of_the_run(tmp_path / "run", K, lens).folder)
+    learned = Model(cast(Any, None), (96, 64), run.intrinsics, run.image_size, run.lens)
+    straight, found = camera_of(None, learned, footage)
+    assert isinstance(straight, Straight)
+    np.testing.assert_allclose(found, K)
+    opencv_yaml.write_calibration(tmp_path / "camera.yaml", lens)
+    straight, found = camera_of(tmp_path / "camera.yaml", Model(cast(Any, None)), footage)
+    assert as_words(cast(Calibration, straight.lens)) == pytest.approx(as_words(lens))
+    np.testing.assert_allclose(found, K)
+    straight, found = camera_of(None, learned._replace(lens=None), footage)
+    assert straight is footage
+    with pytest.raises(InputError, match="nobody knows the camera"):
+        camera_of(None, Model(cast(Any, None)), footage)
 
 
 def test_tracks_of_the_map_are_in_pixels_of_the_lens(tmp_path):
