@@ -122,12 +122,21 @@ def link(
     known = z_a.isfinite() & z_b.isfinite()
     x = first.features.points[agreed.first[known]].double()
     y = second.features.points[agreed.second[known]].double()
-    points = z_a[known, None] * rays(x, K.double())
-    found = _resection(points, y, K, config)
+    return seen_again(a, b, x, z_a[known], y, z_b[known], K, config)
+
+
+def seen_again(
+    a: int, b: int, x: Float[Tensor, "m 2"], z_a: Float[Tensor, "m"], y: Float[Tensor, "m 2"], z_b: Float[Tensor, "m"],
+    K: Float[Tensor, "3 3"], config: Config,
+) -> Link | None:
+    """S_a_b by pixels x of a and y of b that show the same points, and their depth in either; None where a pose of b
+    and one scale do not explain them."""
+    points = z_a.double()[:, None] * rays(x.double(), K.double())
+    found = _resection(points, y.double(), K, config)
     if found is None:
         return None
     T_b_a, inlier = found
-    z_b = z_b[known][inlier]
+    z_b = z_b.double()[inlier]
     ratio = (move(T_b_a, points)[inlier, 2] / z_b).log()
     scale = ratio.median()
     spread = float((ratio - scale).abs().median())

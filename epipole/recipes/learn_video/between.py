@@ -15,9 +15,10 @@ from ...geometry.anchors import Scene, triangulate
 from ...geometry.motion import se3_interpolate
 from ...sources.findings import Look
 from ...sources.footage import Footage
+from .adjust import adjust_some, put_back, windows
 from .correspond import FlowStore, KeyImages
 from .matches import homography_guesses
-from .solve import Solution, adjust_some, edges_of, put_back, windows
+from .solve import Solution, edges_of
 from .stages import Run, correspond, key_images, stored
 
 ENOUGH = 0.7  # share of valid flow between neighbours from which there is nothing to gain

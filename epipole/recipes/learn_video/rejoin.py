@@ -7,10 +7,11 @@ from torch import Tensor
 
 from ...geometry.anchors import Scene, robust_cost
 from ...geometry.motion import se3_inverse
+from .adjust import SIGMA
 from .correspond import FlowStore
 from .posegraph import Relative, optimise, rescaled
 from .predict import KeyDepth
-from .solve import SIGMA, Solution, edges_of, refine
+from .solve import Solution, edges_of, refine
 from .teach import LEAST_SEEN, anchor_seen, learned_inverse_depth, scale_per_frame
 
 SIGMA_ROTATION = 0.002     # radians of a relative motion

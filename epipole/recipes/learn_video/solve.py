@@ -16,16 +16,15 @@ from torch import Tensor
 
 from ...engine.checkpoint import read_tensors, write_tensors
 from ...geometry.anchors import Edges, Scene
-from ...geometry.bundle import Solved, bundle_adjust
+from ...geometry.bundle import Solved
 from ...geometry.camera import intrinsics, resize_intrinsics
 from ...pipelines.odometry import reconstruct, two_view
+from .adjust import MOST_FRAMES, adjust_all, adjust_some
 from .correspond import FlowStore, samples
 
-MOST_FRAMES, OVERLAP = 400, 100  # key frames that are adjusted together, and how many the next ones share with them
 STRIDE = 8                 # px between anchors
 PIXELS = 20480             # of the network's grid
 BORDER = 0.12              # share of the side where dense flow is biased: there it bends focal length and path
-SIGMA = 0.25               # px of the network's grid: how well flow is trusted
 FOCAL_GUESSES = (0.6, 0.8, 1.05, 1.4, 2.0)  # of the longer side: fields of view from 80 to 28 degrees
 TRIAL_FRAMES = 12          # key frames on which a guess of the focal length is tried
 SEED_EDGES = 60            # edges among which the two frames to start from are sought
@@ -88,48 +87,6 @@ def guess_focal(edges: Edges, pixels: Tensor, footage: tuple[int, int], size: tu
         return adjust_some(track.scene, edges, pixels, placed, free_focal=True)
 
     return min((trial(share) for share in FOCAL_GUESSES), key=lambda solved: solved.cost).scene.K
-
-
-def adjust_some(scene: Scene, edges: Edges, pixels: Tensor, frames: Tensor, **how: object) -> Solved:
-    """Bundle adjustment of these frames alone, in the scene's precision."""
-    local = torch.full((len(scene.T_camera_world),), -1, dtype=torch.long)
-    local[frames] = torch.arange(len(frames))
-    some = edges.subset((local[edges.source] >= 0) & (local[edges.target] >= 0))
-    q = scene.inverse_depth[frames]
-    some = Edges(local[some.source], local[some.target], some.observed.to(q), some.weight.to(q))
-    part = Scene(scene.T_camera_world[frames], q, scene.K)
-    return bundle_adjust(part, some, pixels.to(q), sigma=SIGMA, **how)  # type: ignore[arg-type]
-
-
-def windows(n: int) -> Iterator[Tensor]:
-    """The frames that are adjusted together: all of them, or of long footage runs that overlap."""
-    for first in range(0, max(n - OVERLAP, 1), MOST_FRAMES - OVERLAP):
-        yield torch.arange(first, min(first + MOST_FRAMES, n))
-
-
-def put_back(scene: Scene, part: Scene, frames: Tensor) -> Scene:
-    """The scene with these frames as `part` has them."""
-    T, q = scene.T_camera_world.clone(), scene.inverse_depth.clone()
-    T[frames], q[frames] = part.T_camera_world, part.inverse_depth
-    return Scene(T, q, part.K)
-
-
-def adjust_all(scene: Scene, edges: Edges, pixels: Tensor, free_focal: bool = False, prior: Tensor | None = None,
-               prior_weight: float = 0.0) -> Solved:
-    """Bundle adjustment of the whole path, in float64 and nearly undamped: nothing else takes out drift of scale.
-
-    Paths of more than `MOST_FRAMES` are adjusted window by window, each from where the one before it ended: memory
-    does not grow with the length. The first window then decides the focal length.
-    """
-    exact = Scene(*(field.double() for field in scene))
-    for frames in windows(len(scene.T_camera_world)):
-        later = bool(frames[0])
-        fixed = torch.arange(len(frames)) < (OVERLAP // 2 if later else 1)
-        solved = adjust_some(exact, edges, pixels, frames, fixed=fixed, free_focal=free_focal and not later,
-                             iterations=15, tolerance=1e-5, damping=1e-8, settle=1, prior_weight=prior_weight,
-                             prior=None if prior is None else prior[frames].double())
-        exact = put_back(exact, solved.scene, frames)
-    return solved._replace(scene=Scene(*(field.float() for field in exact)))
 
 
 def focal_spread(scene: Scene, edges: Edges, pixels: Tensor) -> float:
