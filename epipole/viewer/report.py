@@ -27,6 +27,7 @@ def write_report(run_folder: Path, frames: Iterable[tuple[int, np.ndarray]] | No
     run = RunFolder(Path(run_folder))
     body = "".join((_player(run, frames), _path(run), _cloud(run), sections.scores(run), sections.learning(run),
                     sections.footage(run), f'<div class="pair">{sections.camera(run)}{sections.time(run)}</div>',
+                    sections.turns(run),
                     sections.reproduce(run)))
     body = sections.head(run) + body  # written last: by now it is known which files are damaged
     title = f"{run.part('footage').get('name') or run.folder.name} – epipole run"

@@ -179,6 +179,18 @@ def time(run: RunFolder) -> str:
     return section("time", "Time", share_bar(phases) + table(("Phase", "Took", "Share"), rows, (1, 2)))
 
 
+def turns(run: RunFolder) -> str:
+    """What each turn of finding the path gained; nothing where the run does not say."""
+    entries = [t for t in run.items("turns") if isinstance(t, dict)]
+    if not entries:
+        return ""
+    rows = [[text(t.get("name", "")), quantity(t.get("reprojection_px"), "px"),
+             quantity(t.get("scale_drift_percent"), "%")] for t in entries]
+    lead = ("The path after every turn, held against the same flow and the depth as it was learned in the end: median "
+            "distance of its points from the flow, and change of scale from beginning to end.")
+    return section("turns", "Refinement", table(("Turn", "Off the flow", "Drift of scale"), rows, (1, 2)), lead)
+
+
 def reproduce(run: RunFolder) -> str:
     """Command, arguments, versions, seed and hash: what it takes to make this run again."""
     arguments = run.part("arguments")

@@ -18,6 +18,7 @@ from epipole.recipes.learn_video.rejoin import (
     straightened,
 )
 from epipole.recipes.learn_video.solve import Solution
+from epipole.recipes.learn_video.teach import learned_inverse_depth
 
 N = 20
 
@@ -49,10 +50,11 @@ def test_planted_drift_is_taken_out(exact, direction):
     scale = np.linspace(1.0, 1.6, N)[::direction].copy()
     lost = drifted(exact.solution, scale)
     assert error(lost, exact.solution) > 1
-    np.testing.assert_allclose(scale_drift(lost, [exact.store], exact.depth_of), scale, rtol=1e-3)
+    learned = learned_inverse_depth(exact.depth_of, lost)
+    np.testing.assert_allclose(scale_drift(lost, [exact.store], learned), scale, rtol=1e-3)
     found = rejoin(lost, [exact.store], noisy(exact.depth_of, 0.03), free_focal=False)
     assert error(found, exact.solution) < 0.3
-    assert drift(scale_drift(found, [exact.store], exact.depth_of)) < 0.02
+    assert drift(scale_drift(found, [exact.store], learned_inverse_depth(exact.depth_of, found))) < 0.02
 
 
 def test_without_drift_the_path_stays(exact, monkeypatch):
@@ -83,7 +85,8 @@ def test_a_bent_path_has_to_beat_the_old_one_adjusted_as_thoroughly(exact, monke
 
 def test_the_result_is_in_the_unit_of_the_network(exact):
     found = rejoin(drifted(exact.solution, np.linspace(1.0, 1.5, N)), [exact.store], exact.depth_of, False)
-    np.testing.assert_allclose(scale_drift(found, [exact.store], exact.depth_of), 1, atol=0.05)
+    learned = learned_inverse_depth(exact.depth_of, found)
+    np.testing.assert_allclose(scale_drift(found, [exact.store], learned), 1, atol=0.05)
 
 
 def test_drift_is_the_change_from_the_first_to_the_last_fifth():

@@ -78,6 +78,16 @@ def test_every_score_stands_there_with_protocol_and_baselines(run_folder):
             assert f"{name} {value:.3f}" in words
 
 
+def test_what_each_turn_gained_stands_there_where_the_run_says_it(tmp_path):
+    folder = write_run(tmp_path / "run", frames=4)
+    assert "Drift of scale" not in page(folder).words
+    change(folder, turns=[{"name": "solve", "reprojection_px": 0.312, "scale_drift_percent": 14.2},
+                          {"name": "rejoin <1>", "reprojection_px": float("nan"), "scale_drift_percent": 1.3}])
+    words = page(folder).words
+    for said in ("Drift of scale", "solve", "0.312", "14.2", "rejoin <1>", "not finite", "1.30"):
+        assert said in words
+
+
 def test_up_to_scale_stands_exactly_where_metres_are_unknown(tmp_path):
     unknown = write_report(write_run(tmp_path / "unknown", frames=4, scale="unknown")).read_text().lower()
     metres = write_report(write_run(tmp_path / "metres", frames=4, scale="metres")).read_text().lower()

@@ -45,6 +45,8 @@ from .selfcheck import check
 from .solve import Solution, focal_deviation, network_intrinsics, network_size, verdict
 from .stages import GAPS, SEEN_ON, Run, correspond, key_images, look_at, matched, refined, solved, stored, teach
 from .start import SHIPPED, begin, named
+from .teach import learned_inverse_depth
+from .turns import turns
 from .wide import rigid_guesses, wide_pairs
 
 WIDE_PER_KEY_FRAME = 2     # further pairs, at most
@@ -96,8 +98,8 @@ def learn_video(
         system, path, lessons = teach(run, keys, stores, path, given is None, minutes, seed, where, steps, start)
         depth = joined_depth(run, seen, keys, stores, path, system, where)
         result = finish(run, footage, seen, keys, path, depth, system, given)
-        drift = scale_drift(path, stores, Predictor(system, where).of_key_frames(keys))
-        scores, warnings = check(depth, lessons, drift)
+        learned = learned_inverse_depth(Predictor(system, where).of_key_frames(keys), path)
+        scores, warnings = check(depth, lessons, scale_drift(path, stores, learned))
         arguments = {"clip": clip, "minutes": minutes, "steps": steps, "seed": seed, "device": str(where),
                      "intrinsics": intrinsics, "truth": truth, "start": named(start), "scale": None}
         warnings = [*result.warnings, *warnings, *lost(path, keys)]
@@ -108,7 +110,7 @@ def learn_video(
         if scale is not None:
             with run.phase("scale"):
                 about = give_metres(out, scale)
-        conclude(run, about, scores, truth)
+        conclude(run, about | {"turns": turns(run.work, keys, stores, learned)}, scores, truth)
     return out
 
 

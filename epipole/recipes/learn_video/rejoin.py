@@ -80,8 +80,10 @@ def straightened(path: Float[np.ndarray, "n 4 4"], scale: Float[np.ndarray, "n"]
     return out
 
 
-def scale_drift(solution: Solution, stores: list[FlowStore], depth_of: KeyDepth) -> Float[np.ndarray, "n"]:
-    """Scale of every key frame by the learned depth: 1 where path and depth agree."""
+def scale_drift(
+    solution: Solution, stores: list[FlowStore], learned: Float[Tensor, "n m"]
+) -> Float[np.ndarray, "n"]:
+    """Scale of every key frame by the learned inverse depth of its anchors: 1 where path and depth agree."""
     edges, _ = edges_of(stores)
     seen: Tensor = anchor_seen(edges, len(solution.scene.inverse_depth)) >= LEAST_SEEN
-    return scale_per_frame(learned_inverse_depth(depth_of, solution), solution, seen)
+    return scale_per_frame(learned, solution, seen)
