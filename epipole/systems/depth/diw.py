@@ -38,6 +38,8 @@ class DepthInTheWild(System):
     paper = "https://arxiv.org/abs/1604.03901"
     needs = frozenset({"image", "depth", "depth_valid"})
     reads = frozenset({"image"})
+    log_depth: Tensor
+    batches: Tensor
 
     def __init__(self, config: Config = PRESETS["paper"]):
         super().__init__()
