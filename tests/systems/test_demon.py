@@ -6,14 +6,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from epipole.engine.fit import Train, fit
 from epipole.geometry.motion import angle, se3_inverse
 from epipole.losses.two_views import Scene
-from epipole.systems.depth.demon import PRESETS, Demon
+from epipole.systems.depth.demon import PRESETS, Demon, camera
 from epipole.types.errors import InputError
 from epipole.types.views import Views
 from tests.scene import plane_clip, plane_views
+from tests.systems.test_pairs_learned import textures
 
-TINY = replace(PRESETS["small"], height=64, width=64, channels=0.05, iterations=2)
+TINY = replace(PRESETS["paper"], height=64, width=64, channels=0.05, iterations=2)
 NETWORKS = ["bootstrap_flow", "bootstrap_motion", "iterative_flow", "iterative_motion", "refinement"]
 
 
@@ -134,3 +136,39 @@ def test_a_single_view_and_sizes_that_do_not_halve_five_times_are_refused():
         system()(plane_clip(1, 1).keep(Demon.reads))
     with pytest.raises(ValueError, match="32"):
         system(height=100)
+
+
+def moved(step: int, scenes: int = 4) -> Views:
+    """A textured wall across the view, as cameras see it that stand up to eight pixels' worth beside each other."""
+    g, side, most, z = torch.Generator().manual_seed(step), 64, 8, 3.0
+    canvas = textures(scenes, side + 2 * most, side + 2 * most, g)
+    shift = torch.randint(-most, most + 1, (scenes, 2), generator=g)
+    first, second = (torch.stack([c[:, most - y : most - y + side, most - x : most - x + side]
+                                  for c, (x, y) in zip(canvas, s.tolist(), strict=True)]) for s in (0 * shift, shift))
+    K = camera(first).expand(scenes, 3, 3)
+    T = torch.eye(4).repeat(scenes, 2, 1, 1)
+    T[:, 1, :2, 3] = -shift * z / K[0].diagonal()[:2]
+    depth = torch.full((scenes, 2, 1, side, side), z)
+    return Views(image=torch.stack([first, second], 1), K=K[:, None].expand(-1, 2, -1, -1), T_world_camera=T,
+                 depth=depth, depth_valid=depth > 0)
+
+
+@pytest.mark.slow
+def test_it_learns_flow_between_views_that_it_has_not_seen_and_iterating_does_not_make_it_worse():
+    """And an image and itself show little flow. With a tenth of the weight that the paper gives relative differences,
+    the first network learned nothing in as many steps."""
+    torch.manual_seed(0)
+    learner = Demon(replace(PRESETS["small"], height=64, width=64, channels=0.25))
+    learner = fit(learner, moved, Train(steps=300, learning_rate=2e-3, warmup=20, final=0.1, device="cpu"))
+    views = moved(10**6, 16)
+    truth = learner.truth(views, 4)
+    first, second = learner.pairs(views)
+    with torch.no_grad():
+        answers = list(learner.answers(first, second))
+        still = dict(learner.answers(first, first))["iterative_flow"][1][:, :2]
+    length = float(truth.flow.norm(dim=1)[truth.followed[:, 0]].mean())
+    begun, ended = (float((said[1][:, :2] - truth.flow).norm(dim=1)[truth.followed[:, 0]].mean()) / length
+                    for name, said in answers if name.endswith("flow"))
+    assert ended < 0.9
+    assert ended < 1.05 * begun
+    assert still.norm(dim=1).mean() < 0.5 * length
