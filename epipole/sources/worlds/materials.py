@@ -113,12 +113,12 @@ class Materials:
         on the surface [n], m."""
         across = np.argmax(np.abs(normal), -1)
         along = np.array([[1, 2], [0, 2], [0, 1]])[across]
-        flat, frequency, offset = np.take_along_axis(at, along, 1), self.frequency[material], self.offset[material]
-        albedo = self.mean[material].astype(np.float32)
+        flat, frequency = np.take_along_axis(at, along, 1), np.take(self.frequency, material)
+        offset, albedo = np.take(self.offset, material, 0), np.take(self.mean.astype(np.float32), material, 0)
         pattern, keep = self.pattern[material], detail(0.7 * frequency, footprint)
         for k in np.flatnonzero(np.bincount(pattern)):
             i = np.flatnonzero((pattern == k) & (keep > 0))
-            q = Points(at[i], flat[i], footprint[i], self.colours[material[i]], frequency[i], offset[i])
+            q = Points(at[i], flat[i], footprint[i], np.take(self.colours, material[i], 0), frequency[i], offset[i])
             albedo[i] = mix(albedo[i], PATTERNS[k](q), keep[i])
         grain = fractal(at, offset, footprint, frequency * 1.7)  # nothing is so even that it could not be followed
         return np.clip(albedo * (1 + self.grain[material] * grain)[:, None], 0.01, 0.95)

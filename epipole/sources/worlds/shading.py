@@ -53,7 +53,7 @@ def shade(
     """Colours at hits of rays from one or many origins; `focal` in px tells how large a pixel is on the surface.
 
     In single precision: a millionth of a colour is not seen, and memory is what shading waits for."""
-    instance, material = scene.instance[hits.face], scene.material[hits.face]
+    instance, material = np.take(scene.instance, hits.face), np.take(scene.material, hits.face)
     t = np.where(np.isfinite(hits.t), hits.t, 0.0)
     point = (origin + t[:, None] * directions).astype(np.float32)
     directions, t = directions.astype(np.float32), t.astype(np.float32)

@@ -32,24 +32,24 @@ class Points:
 
 def lattice(i: Array, j: Array, k: Array | int = 0) -> Array:
     """A number in [0, 1) for every lattice point, the same every time."""
-    a = PERMUTATION[np.bitwise_and(i, 255)] + np.bitwise_and(j, 255)
-    return VALUE[PERMUTATION[a] + np.bitwise_and(k, 255)]
+    a = np.take(PERMUTATION, np.bitwise_and(i, 255)) + np.bitwise_and(j, 255)
+    return np.take(VALUE, np.take(PERMUTATION, a) + np.bitwise_and(k, 255))
 
 
 def noise(p: Array) -> Array:
     """Value noise in [0, 1) at p [n, 3], smooth, one wave per unit."""
     cell = np.floor(p)
     f = (p - cell).astype(np.float32)
-    f = f * f * (3 - 2 * f)
-    i = cell.astype(np.int32) & 255
+    x, y, z = (f * f * (3 - 2 * f)).T
+    i, j, k = (cell.astype(np.int32) & 255).T
     total = np.zeros(len(p), np.float32)
     for dx in (0, 1):
-        wx = f[:, 0] if dx else 1 - f[:, 0]
-        hx = PERMUTATION[i[:, 0] + dx] + i[:, 1]
+        wx = x if dx else 1 - x
+        hx = np.take(PERMUTATION, i + dx) + j
         for dy in (0, 1):
-            wy = wx * (f[:, 1] if dy else 1 - f[:, 1])
-            hy = PERMUTATION[hx + dy] + i[:, 2]
-            total += wy * (VALUE[hy] * (1 - f[:, 2]) + VALUE[hy + 1] * f[:, 2])
+            wy = wx * (y if dy else 1 - y)
+            hy = np.take(PERMUTATION, hx + dy) + k
+            total += wy * (np.take(VALUE, hy) * (1 - z) + np.take(VALUE, hy + 1) * z)
     return total
 
 
