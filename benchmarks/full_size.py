@@ -3,8 +3,8 @@
     python benchmarks/full_size.py [SYSTEM ...] [--threads 1]
 
 Each step has a process of its own, a batch of one sample with the pixels and number of views of the paper, its port or
-its data (VINet's and DeepVO's clips of 5 views are ours), and noise to learn: loss, gradient and AdamW, whose moments are
-twice the weights. Those that take most memory come last.
+its data (VINet's and DeepVO's clips of 5 views are ours), and noise to learn: loss, gradient and AdamW, whose moments
+are twice the weights. Those that take most memory come last.
 """
 
 import argparse
