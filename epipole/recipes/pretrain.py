@@ -50,8 +50,9 @@ class Worlds:
     def spec(self, scene: int) -> Spec:
         """Of this scene. Raises InputError for a family that there is not."""
         fov = float(np.random.default_rng((self.seed, scene)).uniform(45, 80))
-        spec = Spec(self.families[scene % len(self.families)], seed=self.seed, scene=scene, difficulty=scene // 2 % 4,
-                    frames=4 * self.frames, width=self.width, height=self.height, fov=fov, speed=12.0, sensor=SENSOR)
+        families, level = len(self.families), scene // max(len(self.families), 2) % 4
+        spec = Spec(self.families[scene % families], seed=self.seed, scene=scene, difficulty=level, fov=fov,
+                    frames=4 * self.frames, width=self.width, height=self.height, speed=12.0, sensor=SENSOR)
         if spec.family not in FAMILIES:
             raise InputError(f"there is no world family {spec.family!r}; there are {', '.join(FAMILIES)}")
         return spec
@@ -154,7 +155,11 @@ def pretrain(
     Interrupted, the same call goes on. Raises InputError for a family that there is not, a folder of other weights, or
     a disk that refuses.
     """
-    worlds.spec(0), torch_device(device)  # what cannot be is refused before anything is written
+    for k in range(len(worlds.families)):  # what cannot be is refused before anything is written
+        worlds.spec(k)
+    torch_device(device)
+    if (out / "model.safetensors").exists() and not (out / "arguments.json").exists():
+        raise InputError(f"{out} holds model.safetensors of something else: choose another folder with -o")
     wanted = asdict(worlds) | {"minutes": None if steps else minutes, "steps": steps, "seed": seed}
     if decided_once(out / "arguments.json", lambda: wanted) != json.loads(json.dumps(wanted)):
         raise InputError(f"{out} holds weights taught with other arguments: choose another folder with -o")

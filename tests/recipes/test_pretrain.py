@@ -41,6 +41,22 @@ def test_scenes_differ_in_lens_difficulty_and_family():
     assert specs[3] == worlds.spec(3) != Worlds(("room", "street"), seed=1).spec(3)
 
 
+def test_each_of_four_families_comes_at_every_difficulty():
+    worlds = Worlds(("room", "street", "objects", "tabletop"), scenes=16)
+    specs = [worlds.spec(scene) for scene in range(16)]
+    assert len({(s.family, s.difficulty) for s in specs}) == 16
+
+
+def test_what_is_refused_leaves_the_folder_as_it_was(tmp_path):
+    with pytest.raises(InputError, match="no world family 'moon'"):
+        pretrain(tmp_path / "new", Worlds(("room", "moon")), steps=1)
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "model.safetensors").write_bytes(b"another's")
+    with pytest.raises(InputError, match="of something else"):
+        pretrain(tmp_path, TINY, steps=1)
+    assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
+
+
 def test_a_family_that_there_is_not_is_refused():
     with pytest.raises(InputError, match="no world family 'moon'"):
         Worlds(("moon",)).spec(0)

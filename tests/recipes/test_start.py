@@ -2,14 +2,17 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
 
 from epipole.engine.checkpoint import write_tensors
-from epipole.recipes.learn_video.start import SHIPPED, begin, fingerprint, named
+from epipole.recipes.learn_video.folder import claim
+from epipole.recipes.learn_video.start import SHIPPED, begin, fingerprint, named, weights
 from epipole.recipes.train import save_model
+from epipole.sources.video import open_footage
 from epipole.sources.worlds import Spec, World
 from epipole.systems.depth.reprojection import PRESETS, ReprojectionDepth
 from epipole.types.errors import InputError
@@ -43,9 +46,14 @@ def test_the_package_brings_a_start_that_knows_near_from_far():
         with torch.no_grad():
             depth = system.eval()(Views(image=views.image[None])).depth
         ranks.append(spearmanr(depth.flatten(), views.depth.flatten()).statistic)
-    assert np.mean(ranks) > 0.7
+    assert np.mean(ranks) > 0.8  # where lower rows count as nearer: 0.70
     assert SHIPPED.stat().st_size < 7e6
     assert (named(SHIPPED), named(None), named(Path("w"))) == ("shipped", None, Path("w"))
+
+
+def test_what_to_start_from_is_said_in_several_ways(tmp_path):
+    assert (weights(None), weights("shipped"), weights("w.safetensors")) == (None, SHIPPED, Path("w.safetensors"))
+    assert weights(tmp_path) == tmp_path / "model.safetensors"
 
 
 def test_without_a_file_it_begins_as_it_is():
@@ -68,6 +76,19 @@ def test_weights_of_another_network_and_what_is_no_file_are_refused(tmp_path):
             begin(ReprojectionDepth(), tmp_path / file)
     with pytest.raises(InputError, match="cannot be read"):
         fingerprint(tmp_path / "nothing")
+
+
+def test_a_run_does_not_go_on_from_another_start(tmp_path):
+    (tmp_path / "clip").mkdir()
+    for k in range(3):
+        cv2.imwrite(str(tmp_path / "clip" / f"{k}.png"), np.full((48, 64, 3), 60 * k, np.uint8))
+    footage = open_footage(tmp_path / "clip")
+    write_tensors(tmp_path / "w", ReprojectionDepth().state_dict(), {})
+    claim(tmp_path / "run", footage, None, 1.0, 0, None, SHIPPED)
+    claim(tmp_path / "run", footage, None, 1.0, 0, None, SHIPPED)
+    for other in (None, tmp_path / "w"):
+        with pytest.raises(InputError, match="another start"):
+            claim(tmp_path / "run", footage, None, 1.0, 0, None, other)
 
 
 def test_other_weights_have_another_fingerprint(tmp_path):

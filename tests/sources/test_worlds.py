@@ -16,6 +16,7 @@ from epipole.geometry import camera, motion
 from epipole.geometry.sample import sample
 from epipole.sources.worlds import USUAL, RoomWorld, Sensor, Spec, World, contact_sheet, write_video, write_world
 from epipole.sources.worlds.camera import pixel_centres
+from epipole.sources.worlds.commission import commission
 from epipole.sources.worlds.meshes import Mesh, ball, box, cylinder
 from epipole.sources.worlds.rays import RayCaster
 from epipole.sources.worlds.spline import spline
@@ -274,6 +275,24 @@ def test_one_and_two_workers_write_the_same_bytes(tmp_path: Path) -> None:
     assert len(hashes(one)) == 6 + 6 + 4
     other = write_world(replace(spec, seed=8), tmp_path / "other")
     assert hashes(other)["color/000000.jpg"] != hashes(one)["color/000000.jpg"]
+
+
+def test_another_clip_does_not_take_a_folder_that_is_whole(tmp_path: Path) -> None:
+    """Its truth would stay behind, as if it were the new clip's."""
+    spec = Spec(seed=7, frames=2, width=48, height=36)
+    before = hashes(write_world(spec, tmp_path / "w", truth=("flow",)))
+    for other in (replace(spec, seed=8), replace(spec, frames=1), replace(spec, family="shapes")):
+        with pytest.raises(InputError, match="another clip"):
+            commission(other, tmp_path / "w")
+        assert hashes(tmp_path / "w") == before
+    assert commission(spec, tmp_path / "w", truth=("semantic",)) == tmp_path / "w"
+    assert before.items() <= hashes(tmp_path / "w").items()
+
+
+def test_a_motion_that_the_family_lacks_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="drive"):
+        write_world(Spec(motion="drive", frames=2), tmp_path / "w")
+    assert not (tmp_path / "w").exists()
 
 
 def test_the_folder_holds_the_world(tmp_path: Path, world: RoomWorld) -> None:

@@ -21,8 +21,10 @@ def fingerprint(start: Path | None) -> str | None:
 
 
 def weights(start: str | Path | None) -> Path | None:
-    """The file that `epipole.learn` was told to start from."""
-    return SHIPPED if start == "shipped" else None if start is None else Path(start)
+    """The file that `epipole.learn` was told to start from; of a folder its model.safetensors."""
+    if start is None or start == "shipped":
+        return None if start is None else SHIPPED
+    return Path(start) / "model.safetensors" if Path(start).is_dir() else Path(start)
 
 
 def named(start: Path | None) -> Path | str | None:

@@ -50,8 +50,9 @@ def write_world(
     not, and where the folder cannot be written or holds the frames of another clip.
     """
     check_truths(truth)
-    folder = make_folder(folder)
     world = _open(spec)
+    _ = world.poses  # a motion that the family does not have is refused before anything is written
+    folder = claimed(folder, spec)
     _make_frame_folders(folder, len(world), truth)
     for name in truth:
         if (whole := TRUTHS[name].clip) is not None:
@@ -64,6 +65,14 @@ def write_world(
     write_image(folder / "contact_sheet.png", contact_sheet(world))
     with replacing(folder / "world.yaml") as part:
         part.write_text(spec.to_yaml())
+    return folder
+
+
+def claimed(folder: str | Path, spec: Spec) -> Path:
+    """The folder, made where it is missing. Raises InputError if it holds another clip, which stays as it was."""
+    folder = make_folder(folder)
+    if (folder / "world.yaml").is_file() and Spec.from_yaml(folder / "world.yaml") != spec:
+        raise InputError(f"{folder} holds another clip, which its world.yaml tells of; give an empty folder")
     return folder
 
 
@@ -103,12 +112,12 @@ def _write_frame(spec: Spec, folder: Path, truth: tuple[str, ...], index: int) -
 
 
 def _make_frame_folders(folder: Path, frames: int, truth: Collection[str]) -> None:
-    (folder / "world.yaml").unlink(missing_ok=True)  # from here on the folder is not whole
     kinds = {"color": "jpg", "depth": "png"}
     for name in truth:
         kinds |= TRUTHS[name].folders
     for kind, suffix in kinds.items():
         frame_folder(folder / kind, {f"{i:06d}.{suffix}" for i in range(frames)})
+    (folder / "world.yaml").unlink(missing_ok=True)  # from here on the folder is not whole
 
 
 def frame_folder(folder: Path, files: set[str]) -> Path:

@@ -118,7 +118,8 @@ class Spec:
             values = yaml.safe_load(source.read_text() if isinstance(source, Path) else source)
             return _read(cls, values)
         except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"this is not the spec of a world, write one with Spec().to_yaml(): {error!r}") from error
+            name = source if isinstance(source, Path) else "this"
+            raise InputError(f"{name} is not the spec of a world, as `epipole world` writes it: {error!r}") from error
 
     def random(self, purpose: str, *numbers: int) -> np.random.Generator:
         """The generator for one purpose (and frame, or attempt): independent of every other, and of their order."""

@@ -11,11 +11,11 @@ import numpy as np
 from jaxtyping import UInt8
 from torch import Tensor
 
-from epipole.formats.atomic import make_folder, replacing
+from epipole.formats.atomic import replacing
 from epipole.types.errors import InputError
 from epipole.types.views import Views
 
-from ..export import Progress, frame_folder, write_image
+from ..export import Progress, claimed, frame_folder, write_image
 from ..spec import Sensor, Spec
 from ..truths import write_png
 from .digits import Digits
@@ -61,11 +61,11 @@ def write_drawn(spec: Spec, folder: str | Path, progress: Progress | None = None
     """
     if spec.motion != "default" or spec.sensor != Sensor():
         raise InputError(f"{spec.family} are drawn without a camera; leave motion and sensor as they are")
-    kind, folder = DRAWN[spec.family], make_folder(folder)
+    kind, folder = DRAWN[spec.family], claimed(folder, spec)
     source = kind.source(spec)
-    (folder / "world.yaml").unlink(missing_ok=True)  # from here on the folder is not whole
     count = len(source[0].image)
     frame_folder(folder / "color", {f"{name}.png" for i in range(len(source)) for name in _names(i, count)})
+    (folder / "world.yaml").unlink(missing_ok=True)  # from here on the folder is not whole
     lines = {table: [columns] for table, columns in kind.tables.items()}
     for i in range(len(source)):
         views, names = source[i], _names(i, count)
