@@ -95,7 +95,7 @@ def learn(
     device      "cpu", "cuda", or "auto"
     quiet       no progress on stderr
     steps       training steps instead of `minutes`: then a seed gives the same bits on every run of a machine
-    start       weights to start from: "shipped" with the package, of a file that `epipole pretrain` wrote, or None
+    start       weights to start from: "shipped" with the package, what `epipole pretrain` wrote, or None
     scale       what is known in metres, as "height=1.65"; a clip that does not show it keeps its own unit, and warns
 
     Raises InputError for what cannot be read or written, FootageError for footage that cannot be learned.
