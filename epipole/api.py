@@ -178,7 +178,7 @@ def train(
     intrinsics: tuple[float, float, float, float] | str | Path | None = None,
     seed: int = 0,
     device: str = "auto",
-    quiet: bool = False, augment: bool = False, staged: bool = False,
+    quiet: bool = False, augment: bool = False, staged: bool = False, bf16: bool = False,
 ) -> Path:
     """Trains a system of the table of contents on some footage, and returns the folder of the results with its
     model.safetensors (`epipole.recipes.train.load_model` opens it).
@@ -189,7 +189,7 @@ def train(
     frames      of a clip (3), `gap` apart and `width` pixels wide, or of a focal stack; stereo learns from pairs
     intrinsics  fx, fy, cx, cy in pixels of the footage, or a file with the 3x3 matrix; a plain folder may bring its own
     augment     show every sample through another window under another light each time; for flow and stereo
-    staged      in the stages of the system's paper, which share the steps
+    staged      in the stages of the system's paper, which share the steps; bf16: networks compute in bfloat16
     """
     from .engine.fit import Train
     from .engine.log import Progress
@@ -207,8 +207,8 @@ def train(
     source = samples(named, needs, shape, folder / "work", K)
     source = augmented(source, needs, system) if augment else source
     with nullcontext() if quiet else Progress() as progress:
-        training.train(system, source, preset, Train(steps=steps, seed=seed, device=device), folder, progress=progress,
-                       data=described(named, shape, K) | {"augment": augment}, staged=staged)
+        training.train(system, source, preset, Train(steps=steps, bf16=bf16, seed=seed, device=device), folder,
+                       progress=progress, data=described(named, shape, K) | {"augment": augment}, staged=staged)
     return folder
 
 

@@ -135,7 +135,7 @@ def _train(options: Namespace) -> None:
 
     folder = train(options.system, options.data, options.out, options.preset, options.steps, options.frames,
                    options.gap, options.width, options.intrinsics, options.seed, options.device,
-                   augment=options.augment, staged=options.staged)
+                   augment=options.augment, staged=options.staged, bf16=options.bf16)
     print(folder / "model.safetensors")
 
 

@@ -1,4 +1,4 @@
-"""What the words of the command line mean: converters for argparse."""
+"""What the words of the command line mean: converters for argparse; and the options that many commands share."""
 
 from __future__ import annotations
 
@@ -86,3 +86,14 @@ def board(text: str) -> tuple[int, int]:
     if not x:
         raise argparse.ArgumentTypeError(f"'{text}' is not COLUMNSxROWS, such as 9x6")
     return count(columns), count(rows)
+
+
+def out(sub: argparse.ArgumentParser, text: str, required: bool = False) -> None:
+    """-o FOLDER."""
+    sub.add_argument("-o", "--out", type=Path, metavar="FOLDER", required=required, help=text)
+
+
+def seeded(sub: argparse.ArgumentParser) -> None:
+    """--seed S, --device D."""
+    sub.add_argument("--seed", type=seed, default=0, metavar="S", help="of everything random (default: 0)")
+    sub.add_argument("--device", default="auto", help="cpu, cuda or auto (default: auto)")

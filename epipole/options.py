@@ -7,7 +7,8 @@ from pathlib import Path
 
 import epipole
 
-from .option_types import board, count, distance, intrinsics, natural, number_or_file, pixel, positive, seed, words
+from . import options_training as training
+from .option_types import board, count, distance, intrinsics, number_or_file, out, positive, seed, seeded, words
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -28,19 +29,19 @@ def build_parser() -> argparse.ArgumentParser:
     _calibrate(command("calibrate", "find a camera's intrinsics from footage of a chessboard"))
     _slam(command("slam", "see a clip frame by frame by CNN-SLAM, with the depth of a trained network"))
     _show(command("show", "open the report of a run in the browser, or the run itself in 3-D"))
-    _train(command("train", "train a system of the table of contents"))
-    _bench(command("bench", "train systems for equal budgets and judge them and baselines on the same data"))
-    _saliency(command("saliency", "show what a trained stereo network looks at"))
+    training.train(command("train", "train a system of the table of contents"))
+    training.bench(command("bench", "train systems for equal budgets, judge them and baselines on the same data"))
+    training.saliency(command("saliency", "show what a trained stereo network looks at"))
     command("list", "list the systems, their papers and presets")
     _demo(command("demo", "render a clip, learn it in three minutes, and judge it against its own truth"))
     _world(command("world", "render a procedural world with exact truth"))
-    _pretrain(command("pretrain", "teach the network of `learn` a start on rendered worlds"))
+    training.pretrain(command("pretrain", "teach the network of `learn` a start on rendered worlds"))
     return parser
 
 
 def _learn(sub: argparse.ArgumentParser) -> None:
     _clip(sub)
-    _out(sub, "folder of the results (default: runs/<name of the clip>)")
+    out(sub, "folder of the results (default: runs/<name of the clip>)")
     sub.add_argument("--minutes", type=positive, default=10.0, metavar="M", help="learning budget (default: 10)")
     sub.add_argument("--steps", type=count, metavar="N",
                      help="training steps instead of a budget: the same command then gives the same bits")
@@ -55,7 +56,7 @@ def _learn(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--scale", metavar="SPEC",
                      help="what is known in metres, as for `epipole scale`: height=M, distance=FRAME,X1,Y1,X2,Y2,M, "
                      "poses=FILE or speed=V (default: nothing, the run is up to scale)")
-    _seed_and_device(sub)
+    seeded(sub)
 
 
 def _inspect(sub: argparse.ArgumentParser) -> None:
@@ -110,7 +111,7 @@ def _calibrate(sub: argparse.ArgumentParser) -> None:
                      help="side of a square; intrinsics do not depend on it (default: 1)")
     sub.add_argument("--lens", choices=("auto", "perspective", "fisheye"), default="auto",
                      help="perspective: pinhole or Brown-Conrady, whichever suffices (default: auto)")
-    _out(sub, "folder for camera.yaml (OpenCV), cameras.txt (COLMAP), intrinsics.txt (default: runs/<CLIP>-camera)")
+    out(sub, "folder for camera.yaml (OpenCV), cameras.txt (COLMAP), intrinsics.txt (default: runs/<CLIP>-camera)")
 
 
 def _slam(sub: argparse.ArgumentParser) -> None:
@@ -119,7 +120,7 @@ def _slam(sub: argparse.ArgumentParser) -> None:
                      help="folder that `epipole learn` wrote, or a model.safetensors that tells depth from one image")
     sub.add_argument("--intrinsics", type=intrinsics, metavar="K",
                      help="file with the 3x3 matrix, or fx,fy,cx,cy in pixels of the clip (default: the RUN's camera)")
-    _out(sub, "folder of the results (default: runs/<name of the clip>-slam)")
+    out(sub, "folder of the results (default: runs/<name of the clip>-slam)")
     sub.add_argument("--device", default="auto", help="cpu, cuda or auto (default: auto)")
 
 
@@ -131,81 +132,19 @@ def _show(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--port", type=count, default=8080, metavar="N", help="of the live page (default: 8080)")
 
 
-def _train(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("system", metavar="SYSTEM", help="a name that `epipole list` shows")
-    sub.add_argument("--data", required=True, metavar="FOOTAGE",
-                     help="plain folder, folder of pairs (left/, right/), video, scenes of a world such as "
-                     "`room:0-7`, or `world`: a procedural room")
-    sub.add_argument("--preset", default="small", help="size of the network (default: small)")
-    sub.add_argument("--steps", type=count, default=1000, metavar="N", help="training steps (default: 1000)")
-    sub.add_argument("--frames", type=count, metavar="N",
-                     help="length of a clip (default: 3) or of a focal stack (default: what the preset asks for)")
-    sub.add_argument("--gap", type=count, default=1, metavar="N",
-                     help="frames from one of a clip to the next (default: 1)")
-    sub.add_argument("--width", type=count, default=256, metavar="PX", help="of the images (default: 256)")
-    sub.add_argument("--augment", action="store_true",
-                     help="show every sample through another window under another light each time; flow and stereo")
-    sub.add_argument("--staged", action="store_true",
-                     help="train in the stages of the paper, where it has some; they share the steps")
-    sub.add_argument("--intrinsics", type=intrinsics, metavar="K",
-                     help="file with the 3x3 matrix, or fx,fy,cx,cy in pixels of the footage (default: the folder's)")
-    _out(sub, "folder of the results (default: runs/<SYSTEM>)")
-    _seed_and_device(sub)
 
-
-def _bench(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("field", metavar="FIELD", choices=("depth", "focus", "motion", "pose", "stereo", "flow"),
-                     help="depth, focus, motion, pose, stereo or flow")
-    sub.add_argument("systems", metavar="SYSTEM", nargs="*",
-                     help="names that `epipole list` shows, or NAME:PRESET (default: all of the field that --train "
-                     "can teach)")
-    sub.add_argument("--train", default="room:0-7", metavar="DATA",
-                     help="scenes of a world, plain folder, folder of pairs, or video; `@0-799` behind it picks frames "
-                     "(default: room:0-7)")
-    sub.add_argument("--test", nargs="+", default=("room:100-103",), metavar="DATA",
-                     help="the same with known truth, a table for each (default: room:100-103)")
-    sub.add_argument("--preset", default="small", help="size of the networks (default: small)")
-    budget = sub.add_mutually_exclusive_group()
-    budget.add_argument("--steps", type=count, default=1000, metavar="N", help="steps a training (default: 1000)")
-    budget.add_argument("--minutes", type=positive, metavar="M", help="minutes a training, in place of steps")
-    sub.add_argument("--seeds", type=count, default=3, metavar="N", help="trainings a system (default: 3)")
-    sub.add_argument("--frames", type=count, metavar="N",
-                     help="length of a clip or focal stack (default: 3; focus 5, pose 1, flow 2)")
-    sub.add_argument("--gap", type=count, default=1, metavar="N",
-                     help="frames from one of a clip to the next (default: 1)")
-    sub.add_argument("--width", type=count, default=128, metavar="PX", help="of training images (default: 128)")
-    sub.add_argument("--test-width", type=natural, metavar="PX",
-                     help="of test images; 0: as they are (default: as in training)")
-    sub.add_argument("--world-frames", type=count, default=64, metavar="N", help="length of a world (default: 64)")
-    sub.add_argument("--batch", type=count, default=4, metavar="N", help="samples a step (default: 4)")
-    sub.add_argument("--rate", type=positive, default=2e-4, metavar="R", help="learning rate (default: 2e-4)")
-    sub.add_argument("--final", type=positive, default=1.0, metavar="S",
-                     help="share of it that is left at the end, after a cosine (default: 1)")
-    sub.add_argument("--augment", action="store_true", help="as for train; flow and stereo")
-    _out(sub, "folder of the results (default: runs/bench-<FIELD>)")
-    sub.add_argument("--device", default="auto", help="cpu, cuda or auto (default: auto)")
-
-
-def _saliency(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("model", type=Path, metavar="MODEL", help="model.safetensors of a training, or its folder")
-    sub.add_argument("data", metavar="PAIRS", help="folder of rectified pairs (left/, right/), or scenes of a world")
-    sub.add_argument("--pair", type=natural, default=0, metavar="N", help="which of them (default: 0)")
-    sub.add_argument("--at", type=pixel, metavar="X,Y", help="of the left image as shown (default: its middle)")
-    sub.add_argument("--width", type=count, default=256, metavar="PX", help="of the images (default: 256)")
-    sub.add_argument("-o", "--out", type=Path, metavar="FILE",
-                     help="the page to write (default: saliency.html beside the model)")
 
 
 def _demo(sub: argparse.ArgumentParser) -> None:
-    _out(sub, "folder of the results (default: runs/demo)")
-    _seed_and_device(sub)
+    out(sub, "folder of the results (default: runs/demo)")
+    seeded(sub)
 
 
 def _world(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("family", metavar="FAMILY",
                      help="kind of world: room, objects, tabletop, faces, street, flying, chairs; drawn flat: shapes, "
                      "digits, slopes; or the world.yaml of a clip, to make it again")
-    _out(sub, "folder to write (required)", required=True)
+    out(sub, "folder to write (required)", required=True)
     sub.add_argument("--layout", choices=("plain", "kitti", "tartanair"), default="plain",
                      help="of the files; kitti and tartanair are in stereo (default: plain)")
     sub.add_argument("--truth", type=words, default=(), metavar="A,B",
@@ -224,14 +163,6 @@ def _world(sub: argparse.ArgumentParser) -> None:
                      help="processes; the files are the same for any number (default: 1)")
 
 
-def _pretrain(sub: argparse.ArgumentParser) -> None:
-    _out(sub, "folder of the weights (default: runs/pretrain)")
-    sub.add_argument("--worlds", type=words, default=("room",), metavar="A,B", help="families (default: room)")
-    sub.add_argument("--scenes", type=count, default=400, metavar="N", help="to render, 6 views each (default: 400)")
-    sub.add_argument("--minutes", type=positive, default=20.0, metavar="M", help="of learning (default: 20)")
-    sub.add_argument("--steps", type=count, metavar="N", help="training steps instead of minutes")
-    _seed_and_device(sub)
-
 
 def _clip(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("clip", type=Path, metavar="CLIP", help="video file, or folder of images")
@@ -239,12 +170,3 @@ def _clip(sub: argparse.ArgumentParser) -> None:
 
 def _run(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("run", type=Path, metavar="RUN", help="folder that `epipole learn` wrote")
-
-
-def _out(sub: argparse.ArgumentParser, text: str, required: bool = False) -> None:
-    sub.add_argument("-o", "--out", type=Path, metavar="FOLDER", required=required, help=text)
-
-
-def _seed_and_device(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--seed", type=seed, default=0, metavar="S", help="of everything random (default: 0)")
-    sub.add_argument("--device", default="auto", help="cpu, cuda or auto (default: auto)")

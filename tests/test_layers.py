@@ -28,7 +28,8 @@ MAY_IMPORT = {
                 "methods"},
     "viewer": {"types", "geometry", "formats", "judges"},
 }
-TOP = LIBRARY | {"viewer", "api", "options", "option_types", "cli", "cli_runs"}  # for files right in epipole/
+# for files right in epipole/
+TOP = LIBRARY | {"viewer", "api", "options", "options_training", "option_types", "cli", "cli_runs"}
 OUTSIDE = {  # packages that a room may use; rooms not listed may use any
     "geometry": {"torch", "jaxtyping", "math", "typing", "collections", "__future__"},
     "losses": {"torch", "jaxtyping", "math", "typing", "collections", "__future__"},

@@ -41,7 +41,7 @@ class Train:
     weight_decay: float = 0.0               # decoupled (AdamW)
     clip: float = 1.0                       # largest norm of the gradient
     bf16: bool = False                      # networks compute in bfloat16, everything else in float32
-    channels_last: bool = False             # layout of convolution weights
+    channels_last: bool = True              # layout of convolution weights; up to twice as fast on a CPU
     seed: int = 0
     device: str = "auto"                    # auto: the GPU where there is one
     log_every: int = 10                     # steps

@@ -36,7 +36,7 @@ def test_learns():
 
 def test_one_step_without_clip_or_decay_is_adam():
     a, b = make(), make()
-    fit(a, batches, Train(steps=1, learning_rate=0.01, clip=1e9, device="cpu", seed=3))
+    fit(a, batches, Train(steps=1, learning_rate=0.01, clip=1e9, device="cpu", seed=3, channels_last=False))
     seed_step(3, 0)
     adam = torch.optim.Adam(b.parameters(), 0.01)
     sum(b.loss(batches(0)).values()).backward()

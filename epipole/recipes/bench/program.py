@@ -53,6 +53,7 @@ class Bench:
     rate: float = 2e-4
     final: float = 1.0                      # share of the rate that is left at the end, after a cosine
     augment: bool = False                   # as `epipole train --augment`
+    bf16: bool = False                      # as `epipole train --bf16`
     device: str = "auto"
 
     def shape(self) -> Shape:
@@ -64,7 +65,8 @@ class Bench:
 
     def how(self, seed: int) -> Train:
         seconds = None if self.minutes is None else 60 * self.minutes
-        return Train(self.steps, seconds, self.rate, final=self.final, seed=seed, device=self.device)
+        return Train(self.steps, seconds, self.rate, final=self.final, bf16=self.bf16, seed=seed,
+                     device=self.device)
 
     def binding(self) -> dict[str, Any]:
         """What decides the trained systems; the rest may change from call to call."""
@@ -166,10 +168,11 @@ def _about(asked: Bench) -> list[str]:
     budget = f"{asked.steps} steps" if asked.minutes is None else f"{asked.minutes:g} minutes"
     falling = "" if asked.final == 1 else f" falling to {100 * asked.final:g} %"
     wide = {None: "as in training", 0: "as the test data are"}.get(asked.test_width, f"{asked.test_width} px wide")
+    preset = asked.preset + (" in bfloat16" if asked.bf16 else "")
     return [
         f"budget of every training: {budget} of {asked.batch}{' augmented' if asked.augment else ''} samples, learning "
-        f"rate {asked.rate:g}{falling}, preset {asked.preset}, seeds 0 to {asked.seeds - 1}; medians over seeds (least "
-        "to most)",
+        f"rate {asked.rate:g}{falling}, preset {preset}, seeds 0 to {asked.seeds - 1}; medians over seeds (least to "
+        "most)",
         f"trained on {asked.train}, {shape.width} px wide, clips of {shape.frames} frames {shape.gap} apart; worlds "
         f"are {shape.world_frames} frames long; tested on images {wide}",
         f"machine: {where['processor']}, {where['cores']} cores, {where['threads']} threads of torch, device "
