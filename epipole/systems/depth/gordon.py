@@ -47,11 +47,13 @@ class Config:
     smallest: int = 20              # px, objects of at most so many are taken for errors
     dilation: int = 8               # px by which the boxes around objects grow
     augment: bool = True            # mirror half the clips, other colours for half of them
+    mobile: bool = True             # points move by themselves, anywhere where no mask says where; else none does
 
 
 PRESETS = {
     "paper": Config(),
     "small": Config(width=0.25),    # 3.7 M weights
+    "small_static": Config(width=0.25, mobile=False),   # of scenes at rest, whose parallax is depth's alone to explain
 }
 
 
@@ -136,8 +138,8 @@ class Gordon(System):
                 layer.sigma = self.config.noise * min(step / self.config.ramp, 1.0) ** 2
 
     def mobile(self, views: Views) -> Float[Tensor, "b n 1 h w"]:
-        """1 where things may move by themselves: anywhere."""
-        return torch.ones_like(views.image[:, :, :1])
+        """1 where things may move by themselves: anywhere, or nowhere."""
+        return torch.full_like(views.image[:, :, :1], float(self.config.mobile))
 
     def objective(
         self, image: Float[Tensor, "b n 3 h w"], depth: Float[Tensor, "b n 1 h w"], pairs: list[Pair]

@@ -26,6 +26,7 @@ class Config:
 
     sources: int = 2                # S: a clip has S + 1 frames and its middle one is the target; 4 for odometry
     width: float = 1.0              # share of the paper's channels
+    batch_norm: bool = False        # in the convolutions; the authors' code has none, vid2depth's has it
     explain: bool = True            # predict an explainability mask
     explainability: float = 0.2     # lambda_e; the authors' later code uses 0 and no mask
     smoothness: float = 0.5         # lambda_s; level l is weighted by 1 / 2^l
@@ -51,8 +52,8 @@ class SfmLearner(System):
     def __init__(self, config: Config = PRESETS["paper"]):
         super().__init__()
         self.config = config
-        self.depth_net = DispNet(config.width)
-        self.pose_net = PoseNet(config.sources + 1, config.sources, config.width, explain=config.explain)
+        self.depth_net = DispNet(config.width, config.batch_norm)
+        self.pose_net = PoseNet(config.sources + 1, config.sources, config.width, config.batch_norm, config.explain)
 
     def forward(self, views: Views) -> DepthAndMotion:
         """Depth of every view and the path of the clip; of a single view, depth alone."""
