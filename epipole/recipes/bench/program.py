@@ -18,6 +18,7 @@ from ...engine.fit import Train, torch_device
 from ...engine.log import Progress
 from ...sources.augment import augmented
 from ...sources.source import Source
+from ...sources.spoil import WAYS, Spoiled
 from ...systems import load
 from ...types.errors import EpipoleError, InputError
 from ..samples import Shape, parse_data, samples
@@ -54,6 +55,7 @@ class Bench:
     final: float = 1.0                      # share of the rate that is left at the end, after a cosine
     augment: bool = False                   # as `epipole train --augment`
     bf16: bool = False                      # as `epipole train --bf16`
+    spoil: Sequence[str] = ()               # ways (see sources.spoil) in which test images are worse, a table for each
     device: str = "auto"
 
     def shape(self) -> Shape:
@@ -70,7 +72,7 @@ class Bench:
 
     def binding(self) -> dict[str, Any]:
         """What decides the trained systems; the rest may change from call to call."""
-        free = ("systems", "seeds", "test", "test_width", "device")
+        free = ("systems", "seeds", "test", "test_width", "spoil", "device")
         return {name: value for name, value in asdict(self).items() if name not in free}
 
 
@@ -87,7 +89,7 @@ def bench(asked: Bench, out: Path, progress: Progress | None = None) -> dict[str
     torch_device(asked.device)
     entrants = entrants_of(asked.field, asked.systems, asked.preset)
     check_same(out, asked.binding())
-    tests = {text: field.tests(each, shape, cache) for text, each in texts.items()}
+    tests = spoiled({text: field.tests(each, shape, cache) for text, each in texts.items()}, asked.spoil)
     sources, notes = taught(entrants, field.fields, data, shape, cache, bool(asked.systems))
     shown = {one: augmented(source, load(one.system).needs, one.label) if asked.augment else source
              for one, source in sources.items()}
@@ -107,6 +109,12 @@ def bench(asked: Bench, out: Path, progress: Progress | None = None) -> dict[str
                 notes.append(f"{one.label}, seed {seed}, was not trained to the end: {error}")
             _write(_results(asked, field, tests, rivals, rows, notes), out)
     return _results(asked, field, tests, rivals, rows, notes)
+
+
+def spoiled(tests: Tests, ways: Sequence[str]) -> dict[str, Sequence[Source]]:
+    """The test sets and, under a name of its own, each of them spoiled in each of these ways."""
+    worse = {f"{test}, {way}": [Spoiled(part, way) for part in parts] for way in ways for test, parts in tests.items()}
+    return {**tests, **worse}
 
 
 def _baselines(asked: Bench, field: Field, train: Source, tests: Tests, out: Path) -> dict[str, list[Cell]]:
@@ -175,6 +183,7 @@ def _about(asked: Bench) -> list[str]:
         "most)",
         f"trained on {asked.train}, {shape.width} px wide, clips of {shape.frames} frames {shape.gap} apart; worlds "
         f"are {shape.world_frames} frames long; tested on images {wide}",
+        *(f"{way}: test images are {WAYS[way].about}" for way in asked.spoil),
         f"machine: {where['processor']}, {where['cores']} cores, {where['threads']} threads of torch, device "
         f"{where['device']}, {where['system']}",
     ]
@@ -201,7 +210,8 @@ def command(asked: Bench) -> str:
     usual = asdict(Bench(asked.field))
     for name, value in asdict(asked).items():
         if name not in ("field", "systems", "train", "test") and value != usual[name]:
-            given = [] if value is True else [f"{value:g}" if isinstance(value, float) else str(value)]
+            values = value if isinstance(value, (list, tuple)) else [] if value is True else [value]
+            given = [f"{each:g}" if isinstance(each, float) else str(each) for each in values]
             words += [f"--{name.replace('_', '-')}", *given]
     return shlex.join(words)
 

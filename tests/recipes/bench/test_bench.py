@@ -95,6 +95,22 @@ def test_what_is_finished_is_not_done_again(pairs, tmp_path, monkeypatch):
     assert values[1][:1] == values[0]
 
 
+def test_what_is_trained_is_judged_on_worse_images_too_without_training_again(pairs, tmp_path, monkeypatch):
+    once = bench(asked(pairs, seeds=1), tmp_path / "out")
+    monkeypatch.setattr(cells, "train", lambda *a: pytest.fail("trained again"))
+    worse = bench(asked(pairs, seeds=1, spoil=("dark", "blur")), tmp_path / "out")
+    assert [table["test"] for table in worse["tables"]] == [str(pairs), f"{pairs}, dark", f"{pairs}, blur"]
+    assert worse["tables"][0] == once["tables"][0]
+    epes = [[entry["scores"]["epe"]["median"] for entry in table["rows"]] for table in worse["tables"]]
+    assert epes[0][0] == epes[1][0] == epes[2][0]  # a constant looks at nothing
+    assert len({epe[-1] for epe in epes}) == 3
+    assert worse["command"].endswith("--spoil dark blur --device cpu")
+    page = (tmp_path / "out" / "bench.md").read_text()
+    assert "dark: test images are seen in 2 % of the light" in page
+    with pytest.raises(InputError, match="fog"):
+        bench(asked(pairs, seeds=1, spoil=("fog",)), tmp_path / "out")
+
+
 def test_an_interrupted_bench_goes_on_to_the_same_table(pairs, tmp_path, monkeypatch):
     def stop(*arguments):
         if arguments[3].seed == 1:
