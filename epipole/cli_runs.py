@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 
 def _scale(options: Namespace) -> None:
+    from dataclasses import fields
+
     from .api import Run
     from .formats.run import scaling_text
     from .recipes.scale_run import scale_run
     from .types.known import Known
 
-    found = scale_run(options.run, Known(options.height, options.distance, options.poses, options.speed, options.fps))
+    found = scale_run(options.run, Known(**{field.name: getattr(options, field.name) for field in fields(Known)}))
     Run(options.run).report()
     print(scaling_text(found._asdict()))
 
@@ -36,11 +38,13 @@ def _reaching(progress: Progress, name: str, unit: str) -> Callable[[int, int], 
 
 
 def _mesh(options: Namespace) -> None:
+    from .api import Run
     from .engine.log import Progress
     from .recipes.mesh_run import mesh_run
 
     with Progress() as progress:
         surface = mesh_run(options.run, options.clip, options.voxel, _reaching(progress, "fuse", "key frames"))
+    Run(options.run).report()
     print(f"{options.run / 'mesh.ply'}: {len(surface.vertices)} vertices, {len(surface.faces)} faces")
 
 
@@ -74,6 +78,8 @@ def _show(options: Namespace) -> None:
     from .api import Run
 
     run = Run(options.run)
+    if options.figure is not None:
+        return _show_figure(options)
     if options.live:
         return _show_live(options)
     report = run.folder / "report.html"
@@ -82,6 +88,12 @@ def _show(options: Namespace) -> None:
     print(report)
     if not options.no_browser:
         _browse(report.absolute().as_uri())
+
+
+def _show_figure(options: Namespace) -> None:
+    from .viewer.figure import write_figure
+
+    print(write_figure(options.run, options.figure))
 
 
 def _show_live(options: Namespace) -> None:

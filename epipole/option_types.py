@@ -72,6 +72,14 @@ def number_or_file(text: str) -> float | Path:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def finite(text: str) -> float:
+    """A number of seconds."""
+    try:
+        return metres.finite(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def distance(text: str) -> tuple[float, ...]:
     """A frame, two pixels and metres: six numbers separated by commas."""
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 import epipole
 
 from . import options_training as training
-from .option_types import board, count, distance, intrinsics, number_or_file, out, positive, seed, seeded, words
+from .option_types import board, count, distance, finite, intrinsics, number_or_file, out, positive, seed, seeded, words
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -55,7 +55,7 @@ def _learn(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--truth", type=Path, metavar="FOLDER", help="plain folder to judge the result against")
     sub.add_argument("--scale", metavar="SPEC",
                      help="what is known in metres, as for `epipole scale`: height=M, distance=FRAME,X1,Y1,X2,Y2,M, "
-                     "poses=FILE or speed=V (default: nothing, the run is up to scale)")
+                     "poses=FILE, speed=V or gps=FILE[,start=S] (default: nothing, the run is up to scale)")
     seeded(sub)
 
 
@@ -93,6 +93,10 @@ def _scale(sub: argparse.ArgumentParser) -> None:
     known.add_argument("--poses", type=Path, metavar="FILE",
                        help="where the camera was, in metres: KITTI, TUM, `t x y z` (t in s) or `x y z` a line")
     known.add_argument("--speed", type=number_or_file, metavar="V", help="m/s, or file of lines `t v` (s, m/s)")
+    known.add_argument("--gps", type=Path, metavar="FILE", help="GPX, NMEA, or lines `t lat lon [alt]` (s, degrees, m)")
+    sub.add_argument("--start", type=finite, metavar="S",
+                     help="what the clock of these fixes shows at the first frame, s; that of GPX and NMEA begins with "
+                     "the first fix (default: 0)")
     sub.add_argument("--fps", type=positive, metavar="N", help="frames per second of a folder of images")
 
 
@@ -127,6 +131,8 @@ def _slam(sub: argparse.ArgumentParser) -> None:
 def _show(sub: argparse.ArgumentParser) -> None:
     _run(sub)
     sub.add_argument("--no-browser", action="store_true", help="only print where the report or the page is")
+    sub.add_argument("--figure", type=Path, metavar="FILE",
+                     help="write one still picture instead, a PNG: frames, depth, uncertainty, path and map")
     sub.add_argument("--live", action="store_true",
                      help="serve a page to turn the run in 3-D, on this machine alone, until interrupted (needs viser)")
     sub.add_argument("--port", type=count, default=8080, metavar="N", help="of the live page (default: 8080)")

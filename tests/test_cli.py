@@ -393,9 +393,15 @@ def test_scale_wants_one_thing_known(run, arguments, capsys):
     assert "usage" in capsys.readouterr().err
 
 
-def test_scale_that_cannot_be_found_is_a_sentence(run, capsys):
-    assert main(["scale", str(run), "--poses", str(run / "none.txt")]) == 2
-    assert capsys.readouterr().err.startswith("epipole: ")
+@pytest.mark.parametrize("arguments", [["--poses", "none.txt"], ["--gps", "none.gpx"],
+                                       ["--speed", "1", "--start", "3"]])
+def test_scale_that_cannot_be_found_is_a_sentence(run, arguments, capsys):
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    assert main(["scale", str(run), *arguments]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("epipole: ")
+    assert said.count("\n") == 1
+    assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
 
 
 @pytest.mark.parametrize("arguments", [["mesh", "RUN"], ["calibrate", "RUN/depth.npz", "--board", "9x6"]])

@@ -23,6 +23,7 @@ FAR_OFF = 0.15          # of a path's extent, by which it may miss the known one
 AGREES = 0.15           # depth of a point as two frames see it
 ROUNDS = 10             # of reweighting
 PIECES = 10             # of a path, whose ends are as far apart as a piece is long
+CLEAR = 6.0             # times the noise of a satellite receiver's fixes that a piece of path has to be long
 STILL = 0.3             # pieces shorter than this share of the median tell nothing
 
 
@@ -88,11 +89,7 @@ def by_path(positions: Float[Tensor, "n 3"], metres: Float[Tensor, "n 3"]) -> Sc
     """From known positions of the camera, in m in any frame of reference: similarity (Umeyama 1991), reweighted, so
     that positions that are far off count little. Raises InputError where the paths have different shapes."""
     positions, metres = positions.double(), metres.double()
-    weight = torch.ones_like(positions[:, 0])
-    for _ in range(ROUNDS):
-        scale, R, t = umeyama(positions, metres, weight=weight)
-        off = (scale * positions @ R.mT + t - metres).norm(dim=-1)
-        weight = cauchy(off, max(2 * float(off.median()), 1e-9))
+    scale, _, off = _laid_over(positions, metres)
     extent = float((metres - metres.mean(0)).norm(dim=-1).median())
     if not (scale > 0 and extent > 0 and float(off.median()) < FAR_OFF * extent):
         raise InputError("scale cannot be found: the known path and the learned one have different shapes; see that "
@@ -101,6 +98,39 @@ def by_path(positions: Float[Tensor, "n 3"], metres: Float[Tensor, "n 3"]) -> Sc
     mine, known = (p[lag:] - p[:-lag] for p in (positions, metres))
     factors = _ratios(known.norm(dim=-1), mine.norm(dim=-1))
     return agreed(factors, "known positions of the camera", "the camera hardly moves")._replace(factor=float(scale))
+
+
+def _laid_over(positions: Tensor, metres: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Scale and rotation of the best similarity, reweighted, and how far it leaves the positions from each other, m."""
+    weight = torch.ones_like(positions[:, 0])
+    for _ in range(ROUNDS):
+        scale, R, t = umeyama(positions, metres, weight=weight)
+        off = (scale * positions @ R.mT + t - metres).norm(dim=-1)
+        weight = cauchy(off, max(2 * float(off.median()), 1e-9))
+    return scale, R, off
+
+
+def by_fixes(positions: Float[Tensor, "n 3"], metres: Float[Tensor, "n 3"]) -> Scale:
+    """From positions that are off by metres themselves, as those of a satellite receiver: the same similarity, whose
+    scale their noise does not bias. The pieces that tell the spread are a tenth of the path long, or as much longer as
+    it takes to be `CLEAR` times what the fixes are off by; each is seen along the way of the learned path, since noise
+    makes short ways longer. Raises InputError where the whole path is not so long."""
+    positions, metres = positions.double(), metres.double()
+    scale, R, off = _laid_over(positions, metres)
+    noise, n = float(off.median()), len(positions)
+    for lag in range(max(1, n // PIECES), max(2, n // 2 + 1)):
+        mine, known = (p[lag:] - p[:-lag] for p in (positions @ R.mT, metres))
+        length = mine.norm(dim=-1)
+        if float(scale * length.median()) > CLEAR * noise:
+            break
+    else:
+        raise InputError(f"scale cannot be found by GPS: the fixes are {noise:.3g} m off the learned path (median), "
+                         f"and the whole way is not {CLEAR:g} times as long; take a longer clip, see that the "
+                         "fixes are of this one, or use another measurement")
+    long = (length > STILL * length.median()) & (length > 0)
+    factors = (known * mine).sum(-1)[long] / length[long] ** 2
+    return agreed(factors.tolist(), "fixes of a satellite receiver (GPS)", "the camera hardly moves")._replace(
+        factor=float(scale))
 
 
 def by_speed(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .errors import InputError
 
-FORMS = "height=M, distance=FRAME,X1,Y1,X2,Y2,M, poses=FILE, speed=V or speed=FILE"
+FORMS = "height=M, distance=FRAME,X1,Y1,X2,Y2,M, poses=FILE, speed=V, speed=FILE or gps=FILE"
 
 
 @dataclass(frozen=True)
@@ -19,13 +21,26 @@ class Known:
     distance: tuple[float, ...] | None = None       # frame, x y and x y in pixels of the footage, m between them
     poses: Path | None = None                       # file of positions, see `epipole.formats.track`
     speed: float | Path | None = None               # m/s, or file of times and speeds
+    gps: Path | None = None                         # file of fixes, see `epipole.formats.gps`
+    start: float | None = None                      # s, what the clock of these fixes shows at the first frame (0)
     fps: float | None = None                        # of footage that does not tell its times
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a clock that nothing was measured by."""
+        if self.start is not None and self.gps is None:
+            raise InputError("the start is what the clock of a file shows at the first frame; give it with gps=FILE")
+
+    @property
+    def what(self) -> str:
+        """The name of the one thing that is known. Raises TypeError for none, or several."""
+        given = [name for name in NAMES if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise TypeError(f"scale follows from one thing that is known, {', '.join(NAMES)}, not from {given}")
+        return given[0]
 
     def __str__(self) -> str:
         """In the words that `known` understands."""
-        fps = "" if self.fps is None else f",fps={self.fps:g}"
-        given = {name: value for name, value in vars(self).items() if name != "fps" and value is not None}
-        return "".join(f"{name}={_words(value)}" for name, value in given.items()) + fps
+        return ",".join(f"{name}={_words(value)}" for name, value in vars(self).items() if value is not None)
 
 
 def _words(value: float | Path | tuple[float, ...]) -> str:
@@ -36,21 +51,15 @@ def _words(value: float | Path | tuple[float, ...]) -> str:
 
 def known(text: str) -> Known:
     """What such words say: `height=1.65`, `distance=12,80,200,310,204,2.4`, `poses=track.txt`, `speed=13.9`, with
-    `,fps=10` behind them where the footage does not tell its times. Raises InputError for any others."""
-    said, _, fps = text.partition(",fps=")
-    name, _, value = said.partition("=")
-    rate = positive(fps, "frames per second") if fps else None
-    match name:
-        case _ if not value or text.endswith(",fps="):
-            pass
-        case "height":
-            return Known(height=positive(value, "a height in m"), fps=rate)
-        case "distance":
-            return Known(distance=distance(value), fps=rate)
-        case "poses":
-            return Known(poses=Path(value), fps=rate)
-        case "speed":
-            return Known(speed=number_or_file(value), fps=rate)
+    `,fps=10` behind them where the footage does not tell its times; or `gps=track.gpx,start=12.5`. Raises InputError
+    for any others."""
+    words, more = text.split(","), dict[str, Any]()
+    while len(words) > 1 and words[-1].partition("=")[0] in SUFFIXES:
+        suffix, _, number = words.pop().partition("=")
+        more[suffix] = SUFFIXES[suffix](number)
+    name, _, value = ",".join(words).partition("=")
+    if value and name in NAMES:
+        return Known(**{name: NAMES[name](value)}, **more)
     raise InputError(f"the scale '{text}' is none of {FORMS}, with ,fps=N behind it for a folder of images")
 
 
@@ -62,6 +71,17 @@ def positive(text: str, what: str = "a number") -> float:
         value = math.nan
     if not 0 < value < math.inf:
         raise InputError(f"'{text}' is not {what}: it has to be a positive number")
+    return value
+
+
+def finite(text: str) -> float:
+    """A number of seconds; raises InputError for others."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"'{text}' is not a time in s")
     return value
 
 
@@ -81,3 +101,12 @@ def distance(text: str) -> tuple[float, ...]:
         return float(int(frame)), x1, y1, x2, y2, positive(str(metres))
     except (ValueError, OverflowError, InputError) as error:
         raise InputError(f"'{text}' is not FRAME,X1,Y1,X2,Y2,METRES with metres above 0") from error
+
+
+NAMES: dict[str, Callable[[str], Any]] = {
+    "height": lambda text: positive(text, "a height in m"), "distance": distance, "poses": Path,
+    "speed": number_or_file, "gps": Path,
+}
+SUFFIXES: dict[str, Callable[[str], float]] = {
+    "start": finite, "fps": lambda text: positive(text, "frames per second"),
+}

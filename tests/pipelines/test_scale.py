@@ -7,7 +7,16 @@ import torch
 
 from epipole.geometry.camera import intrinsics
 from epipole.geometry.motion import se3, so3_exp
-from epipole.pipelines.scale import agreed, by_distance, by_height, by_path, by_speed, directions, world_points
+from epipole.pipelines.scale import (
+    agreed,
+    by_distance,
+    by_fixes,
+    by_height,
+    by_path,
+    by_speed,
+    directions,
+    world_points,
+)
 from epipole.sources.worlds.families.street import EYE
 from epipole.sources.worlds.spec import Spec
 from epipole.sources.worlds.world import World
@@ -127,3 +136,52 @@ def test_by_distance_in_every_frame_that_sees_both_ends():
     assert by_distance(nearer, torch.stack(poses), K, ends, metres).frames == 2
     with pytest.raises(InputError, match="outside"):
         world_points(depths[0], poses[0], K, pixels + 40)
+
+
+def walked(n: int) -> torch.Tensor:
+    """A way through streets, a position a second at 1.4 m/s, turning after every 40 s."""
+    angle = 0.5 * math.pi * torch.tensor([(0, 1, 1, 2, 1, 0, 0, 3)[k // 40 % 8] for k in range(n)], dtype=F64)
+    return 1.4 * torch.stack([angle.cos(), torch.zeros_like(angle), angle.sin()], 1).cumsum(0)
+
+
+def fixes(place: torch.Tensor, off: float, generator: torch.Generator) -> torch.Tensor:
+    """In axes of their own, off by so much along each (m), every fifteenth by 40 m."""
+    there = place @ so3_exp(torch.tensor([-1.2, 0.4, 0.3], dtype=F64)).mT
+    there = there + off * torch.randn(there.shape, generator=generator, dtype=F64)
+    there[::15] += torch.tensor([40.0, -20, 10], dtype=F64)
+    return there
+
+
+def test_by_fixes_that_are_off_by_metres(generator):
+    """The spread is that of pieces a tenth of the path long, which says what noise does to them."""
+    place = walked(300)
+    for off, close in ((0.5, 0.004), (3.0, 0.02)):
+        found = by_fixes(UNIT * place, fixes(place, off, generator))
+        assert found.factor == pytest.approx(1 / UNIT, rel=close)
+        lag = 30
+        alone = 100 * math.sqrt(2) * off / float((place[lag:] - place[:-lag]).norm(dim=1).median())
+        assert 0.5 * alone < found.spread_percent < 1.6 * alone
+
+
+def test_noise_makes_no_fix_longer(generator):
+    """Ratios of lengths, as clean positions have them, would say too much."""
+    place = walked(120)
+    found = [by_fixes(UNIT * place, fixes(place, 4.0, generator)).factor * UNIT for _ in range(20)]
+    assert sum(found) / 20 == pytest.approx(1, abs=0.02)
+    assert max(abs(f - 1) for f in found) < 0.15
+
+
+def test_pieces_are_as_long_as_the_noise_demands(generator):
+    """Of 17 m a tenth is 1.7 m, beside which fixes that are 0.5 m off say nothing."""
+    place = torch.stack([torch.linspace(0, 17, 100, dtype=F64), torch.zeros(100), 0.01 * walked(100)[:, 2]], 1)
+    there = place + 0.5 * torch.randn(place.shape, generator=generator, dtype=F64)
+    found = by_fixes(UNIT * place, there)
+    assert found.factor == pytest.approx(1 / UNIT, rel=0.05)
+    assert found.spread_percent < 20
+
+
+def test_a_way_no_longer_than_the_noise_is_refused(generator):
+    for place in (walked(12), 0.05 * walked(300), torch.zeros(50, 3, dtype=F64)):
+        with pytest.raises(InputError, match="GPS") as error:
+            by_fixes(UNIT * place, fixes(place, 4.0, generator))
+        assert "\n" not in str(error.value)

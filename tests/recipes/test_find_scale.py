@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from epipole.recipes.find_scale import Clip, check_fits, check_readable
+from epipole.recipes.find_scale import check_fits, check_readable
+from epipole.recipes.scale_tracks import Clip, fixes
 from epipole.types.errors import InputError
 from epipole.types.known import Known
 
@@ -59,3 +60,46 @@ def test_speed_needs_times_and_a_second_of_motion(tmp_path):
         else:
             with pytest.raises(InputError, match="motion"):
                 check_fits(Known(speed=file), CLIP)
+
+
+def metres_north(metres: np.ndarray) -> np.ndarray:
+    """Latitudes near Zurich."""
+    return 47.37 + metres / 111_190
+
+
+def write_fixes(file, times: np.ndarray, metres: np.ndarray) -> None:
+    np.savetxt(file, np.c_[times, metres_north(metres), np.full(len(times), 8.54)], fmt="%.12g")
+
+
+def test_fixes_are_matched_by_their_times(tmp_path):
+    """A fix tells where the camera was between two frames; those before and after the clip tell nothing."""
+    file = tmp_path / "track.txt"
+    times = np.arange(40) / 4 + 100.05
+    write_fixes(file, times, 3 * np.arange(40.0))
+    found = fixes(Known(gps=file, start=103.0), CLIP)
+    inside = (times >= 103) & (times <= 105.9)
+    np.testing.assert_allclose(found.frames, 10 * (times[inside] - 103), atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(np.diff(found.metres, axis=0), axis=1), 3, rtol=1e-3)
+    path = np.tile(np.eye(4), (30, 1, 1))
+    path[:, 0, 3] = 12 * CLIP.timestamps
+    np.testing.assert_allclose(np.diff(found.along(path)[:, 0]), 3, atol=1e-6)
+
+
+def test_fixes_have_to_be_the_clips(tmp_path):
+    file = tmp_path / "track.txt"
+    known = Known(gps=file)
+    with pytest.raises(InputError, match=r"track\.txt"):
+        check_readable(known)
+    write_fixes(file, np.arange(9) / 2, 3 * np.arange(9.0))
+    check_readable(known)
+    check_fits(known, CLIP)
+    for start, clip, said in ((-4.0, CLIP, "start=S"), (4.0, CLIP, "start=S"), (None, UNTIMED, "fps=N")):
+        with pytest.raises(InputError, match=said):
+            check_fits(Known(gps=file, start=start), clip)
+    check_fits(Known(gps=file, fps=10.0), UNTIMED)
+    noise = np.random.default_rng(0).normal(size=9)
+    write_fixes(file, np.arange(9) / 2, noise)
+    with pytest.raises(InputError, match="tremble"):
+        check_fits(known, CLIP)
+    write_fixes(file, 100 + np.arange(30), 3 * np.arange(30.0) + np.random.default_rng(0).normal(size=30))
+    check_fits(known, UNTIMED)  # as many as frames

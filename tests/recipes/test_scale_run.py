@@ -99,6 +99,15 @@ def test_speed_needs_times(run):
         scale_run(run, Known(speed=1.0))
 
 
+def test_fixes_of_a_receiver(run):
+    metres = 100 * true_path()[:, [0, 2], 3]
+    fix = np.c_[np.arange(FRAMES), 47.37 + metres[:, 1] / 111_182, 8.54 + metres[:, 0] / 75_500, np.full(FRAMES, 400)]
+    np.savetxt(run.parent / "fixes.txt", fix, fmt="%.12g")
+    found = scale_run(run, Known(gps=run.parent / "fixes.txt"))
+    assert found.factor == pytest.approx(100 / UNIT, rel=5e-3)
+    assert "GPS" in RunFiles(run).about["scaling"]["by"]
+
+
 def test_what_is_impossible_leaves_the_folder_as_it_was(run, monkeypatch):
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
     np.savetxt(run.parent / "elsewhere.txt", np.random.default_rng(0).normal(size=(FRAMES, 3)))

@@ -14,6 +14,8 @@ from epipole.types.known import Known, known
     ("poses=a=b,c.txt", Known(poses=Path("a=b,c.txt"))),
     ("poses=track.txt,fps=29.97", Known(poses=Path("track.txt"), fps=29.97)),
     ("speed=13.9", Known(speed=13.9)),
+    ("gps=a,b.gpx", Known(gps=Path("a,b.gpx"))),
+    ("gps=a.gpx,start=-2.5,fps=30", Known(gps=Path("a.gpx"), start=-2.5, fps=30.0)),
     ("speed=v.txt,fps=10", Known(speed=Path("v.txt"), fps=10.0)),
 ])
 def test_words_and_what_they_mean(words, meant):
@@ -23,7 +25,8 @@ def test_words_and_what_they_mean(words, meant):
 
 @pytest.mark.parametrize("words", ["", "height", "height=", "height=0", "height=inf", "height=nan", "height=a",
                                    "width=3", "distance=1,2,3,4,5", "distance=1,2,3,4,5,-6", "distance=nan,1,2,3,4,5",
-                                   "distance=inf,1,2,3,4,5", "speed=0", "speed=2,fps=", "speed=2,fps=-1", "1.65"])
+                                   "distance=inf,1,2,3,4,5", "speed=0", "speed=2,fps=", "speed=2,fps=-1", "1.65",
+                                   "gps=", "gps=a,start=", "gps=a,start=inf", "gps=a,start=b", "speed=2,start=3"])
 def test_other_words_are_refused_in_one_sentence(words):
     with pytest.raises(InputError) as error:
         known(words)

@@ -27,9 +27,10 @@ from ...systems.depth.reprojection import ReprojectionDepth
 from ...types.errors import FootageError, InputError
 from ...types.known import Known
 from ..description import write_description
-from ..find_scale import Clip, check_fits, check_readable
+from ..find_scale import check_fits, check_readable
 from ..judge_run import check_same_clip, judge_run
 from ..scale_run import give_metres
+from ..scale_tracks import Clip
 from .agree import JoinedDepth
 from .between import with_frames_between
 from .correspond import FlowStore, KeyImages, chain_pairs
