@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
@@ -13,21 +14,24 @@ from matplotlib.figure import Figure
 from ..formats.atomic import replacing
 from ..types.errors import InputError
 from ..types.predictions import Motion
-from .colour import depth_ticks, deviation_ticks, fit_scale, inverse
+from .colour import depth_ticks, deviation_ticks, fit_scale, inverse, spread
 from .markup import number
 from .panels import aligned
 from .preview import decode, previews_of
 from .run_folder import Cloud, RunFolder, evenly
+from .viewpoint import Viewpoint, overview, turned
 
-SAMPLES = 3            # frames shown
+FEWEST, MOST = 3, 7    # frames shown: the more, the wider they are
 SCALE_FRAMES = 60      # frames over which a colour scale is fitted
 POINTS = 600_000       # of the cloud
 SOFT, BLUE, ORANGE = "#60666f", "#1f5fae", "#c4571b"
-STAGE = (20, 22, 26)   # behind the cloud
+STAGE, TRACE = (20, 22, 26), (106, 165, 236)   # behind the cloud; the path in it
+MAP = (1200, 694)      # pixels of the picture of the cloud
+DOT, LARGEST = 1.3, 5  # of a point: side against the mean distance of points over the picture; pixels
 
 
 def write_figure(run_folder: Path, path: Path, frames: Iterable[tuple[int, np.ndarray]] | None = None) -> Path:
-    """Writes a PNG: three frames with their depth and uncertainty, the camera path from above, and the cloud.
+    """Writes a PNG: some frames with their depth and uncertainty, the camera path from above, and the cloud.
 
     `frames` as for `write_report`. What the run does not hold stays blank. Raises InputError when there is neither
     depth nor a path.
@@ -36,17 +40,24 @@ def write_figure(run_folder: Path, path: Path, frames: Iterable[tuple[int, np.nd
     if not run.frames and run.motion is None:
         raise InputError(f"{run_folder} holds neither depth nor a camera path yet; let the run finish first.")
     picture = Figure(figsize=(12.6, 5.6), dpi=130, facecolor="white")
-    grid = picture.add_gridspec(1, 2, width_ratios=(2.75, 1.95), wspace=0.09)
-    picture.subplots_adjust(left=0.02, right=0.985, top=0.94, bottom=0.03)
-    samples = grid[0].subgridspec(SAMPLES + 1, 3, height_ratios=[1] * SAMPLES + [0.16], wspace=0.03, hspace=0.05)
-    _samples([[picture.add_subplot(samples[r, c]) for c in range(3)] for r in range(SAMPLES + 1)], run,
-             previews_of(run, frames))
-    space = grid[1].subgridspec(2, 1, height_ratios=(1, 1.2), hspace=0.22)
+    grid = picture.add_gridspec(1, 2, width_ratios=(2.4, 2), wspace=0.09)
+    picture.subplots_adjust(left=0.01, right=0.99, top=0.94, bottom=0.03)
+    photos = previews_of(run, frames)
+    rows = _rows(photos)
+    samples = grid[0].subgridspec(rows + 1, 3, height_ratios=[1] * rows + [0.05 * rows], wspace=0.03, hspace=0.05)
+    _samples([[picture.add_subplot(samples[r, c]) for c in range(3)] for r in range(rows + 1)], run, photos)
+    space = grid[1].subgridspec(2, 1, height_ratios=(1, 2.3), hspace=0.26)
     _path(picture.add_subplot(space[0]), run.motion, run.truth, run.unit)
-    _cloud(picture.add_subplot(space[1]), run.cloud(POINTS))
+    _cloud(picture.add_subplot(space[1]), run.cloud(POINTS), run.motion)
     with replacing(path) as part:
         picture.savefig(part, format="png")
     return Path(path)
+
+
+def _rows(photos: Mapping[int, bytes]) -> int:
+    """As many as fill the picture's height."""
+    photo = decode(next(iter(photos.values()))) if photos else None
+    return FEWEST if photo is None else max(FEWEST, min(MOST, round(2.25 * photo.shape[1] / photo.shape[0])))
 
 
 def _samples(cells: Sequence[Sequence[Axes]], run: RunFolder, photos: Mapping[int, bytes]) -> None:
@@ -56,7 +67,8 @@ def _samples(cells: Sequence[Sequence[Axes]], run: RunFolder, photos: Mapping[in
     pool = [i for i in photos if i in set(run.frames)] or run.frames or list(photos)
     if not pool:
         return
-    shown = evenly(evenly(pool, 2 * SAMPLES + 1)[1::2], SAMPLES)
+    rows = len(cells) - 1
+    shown = evenly(evenly(pool, 2 * rows + 1)[1::2], rows)
     pictures = [decode(photos[i]) if i in photos else None for i in shown]
     shape = next((p.shape[0] / p.shape[1] for p in pictures if p is not None), None)
     _column([row[0] for row in cells], "Footage", pictures, shape)
@@ -84,7 +96,7 @@ def _column(cells: Sequence[Axes], title: str, pictures: Sequence[np.ndarray | N
 def _bar(axes: Axes, colours: UInt8[np.ndarray, "256 3"], ticks: Sequence[tuple[float, float]], unit: str) -> None:
     axes.imshow(colours[None], extent=(0, 1, 0.72, 1), aspect="auto")
     axes.set(xlim=(0, 1), ylim=(0, 1))
-    for value, place in ticks:
+    for value, place in spread(list(ticks), 0.2):
         axes.text(place, 0.62, number(value, 2) + unit, ha="center", va="top", fontsize=8, color=SOFT)
 
 
@@ -109,36 +121,48 @@ def _path(axes: Axes, motion: Motion | None, truth: Motion | None, unit: str) ->
     axes.legend(frameon=False, fontsize=8, loc="best")
 
 
-def _cloud(axes: Axes, cloud: Cloud | None) -> None:
+def _cloud(axes: Axes, cloud: Cloud | None, motion: Motion | None) -> None:
     axes.axis("off")
     if cloud is None:
         return
-    axes.imshow(render_cloud(cloud, 900, 520), interpolation="antialiased")
+    path = np.eye(4)[None] if motion is None else motion.T_first_camera.double().numpy()
+    view = overview(cloud.points, path)
+    picture = render_cloud(cloud, view, *MAP)
+    at = np.stack(_looked_at(path[:, :3, 3], view, *MAP)[:2], 1)
+    cv2.polylines(picture, [at.round().astype(np.int32)], False, TRACE, 2, cv2.LINE_AA)
+    axes.imshow(picture, interpolation="antialiased")
     axes.set_title(f"3-D map, {cloud.total:,} points", fontsize=10)
 
 
-def render_cloud(
-    cloud: Cloud, width: int, height: int, yaw: float = 0.45, pitch: float = 0.4
-) -> UInt8[np.ndarray, "h w 3"]:
-    """The cloud seen from behind and above its middle (radians), nearest points in front."""
-    low, high = np.percentile(cloud.points, (10, 90), axis=0)
-    distance = 1.2 * float(np.linalg.norm(high - low)) + 1e-9
-    view = (cloud.points - np.median(cloud.points, axis=0)) @ turned(yaw, pitch).T + np.array([0, 0, distance])
-    front = view[:, 2] > 0.1 * distance
-    view, colours = view[front], cloud.colours[front]
-    u, v = (view[:, :2] / view[:, 2:] * height + np.array([width / 2, height / 2])).round().astype(int).T
-    image = np.full((height, width, 3), STAGE, np.uint8)
-    far_first = np.argsort(-view[:, 2], kind="stable")  # later writes win, so the nearest point stays
-    dots = [(du, dv) for du in (0, 1) for dv in (0, 1)]
-    for part in np.array_split(far_first, 64):
-        for du, dv in dots:
+def render_cloud(cloud: Cloud, view: Viewpoint, width: int, height: int) -> UInt8[np.ndarray, "h w 3"]:
+    """The cloud as a viewpoint has it: dots as large as their distance asks, nearest in front, edges shaded."""
+    u, v, z = _looked_at(cloud.points, view, width, height)
+    far_first = np.argsort(-z, kind="stable")  # later writes win, so the nearest point stays
+    far_first = far_first[z[far_first] > 0.03 * view.distance]
+    (u, v), z, colours = np.stack((u, v))[:, far_first].round().astype(int), z[far_first], cloud.colours[far_first]
+    size = (DOT * height * view.distance / z / np.sqrt(len(cloud.points))).clip(1)
+    image, depth = np.full((height, width, 3), STAGE, np.uint8), np.full((height, width), np.inf)
+    for part in np.array_split(np.arange(len(z)), 64):
+        for du, dv in np.ndindex(LARGEST, LARGEST):
             a, b = u[part] + du, v[part] + dv
-            seen = (a >= 0) & (a < width) & (b >= 0) & (b < height)
-            image[b[seen], a[seen]] = colours[part[seen]]
-    return image
+            kept = (a >= 0) & (a < width) & (b >= 0) & (b < height) & (max(du, dv) < size[part])
+            image[b[kept], a[kept]], depth[b[kept], a[kept]] = colours[part[kept]], z[part[kept]]
+    return shaded(image, depth)
 
 
-def turned(yaw: float, pitch: float) -> Float[np.ndarray, "3 3"]:
-    """Rows right, down, forward of a view turned about the vertical (y points down), then tilted down by `pitch`."""
-    c, s, d, e = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
-    return np.array([[c, 0, -s], [-s * e, d, -c * e], [s * d, e, c * d]])
+def _looked_at(points: Float[np.ndarray, "n 3"], view: Viewpoint, width: int, height: int) -> tuple[np.ndarray, ...]:
+    """Column, row and distance ahead of points in the picture; the first two mean nothing behind it."""
+    x, y, z = turned(view.yaw, view.pitch) @ (points @ view.level.T - view.centre).T
+    z = z + view.distance
+    safe = np.where(np.abs(z) > 1e-9, z, 1e-9)
+    return width / 2 + height * x / safe, height / 2 + height * y / safe, z
+
+
+def shaded(image: UInt8[np.ndarray, "h w 3"], depth: Float[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
+    """Darker where a pixel lies behind its neighbours (eye-dome lighting, Boucheny 2009)."""
+    logs = np.log2(np.where(np.isfinite(depth), depth, depth[np.isfinite(depth)].max(initial=1)))
+    around = np.pad(logs, 1, mode="edge")
+    beside = (around[1:-1, :-2], around[1:-1, 2:], around[:-2, 1:-1], around[2:, 1:-1])
+    behind = np.sum([np.maximum(0, logs - other) for other in beside], 0)
+    light = np.exp(-3 * np.maximum(0, behind - 0.02)).clip(0.35)
+    return np.where(np.isfinite(depth)[..., None], image * light[..., None], image).astype(np.uint8)

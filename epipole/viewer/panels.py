@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from ..geometry.align import umeyama
@@ -17,7 +16,7 @@ from .colour import ColourScale, depth_ticks, deviation_ticks, fit_scale, invers
 from .markup import number, script_data, text
 from .plots import equal_frame
 from .preview import decode, encode_exact
-from .run_folder import Cloud, evenly
+from .run_folder import evenly
 
 STOPS = 24  # colours from which a legend's gradient is made
 
@@ -141,48 +140,6 @@ def aligned(truth: Motion, motion: Motion) -> Float[np.ndarray, "n 3"]:
     source, target = (m.T_first_camera[:, :3, 3].double() for m in (truth, motion))
     c, R, t = umeyama(source, target)
     return np.asarray((c * (source @ R.mT) + t).numpy(), np.float64)
-
-
-def cloud_panel(cloud: Cloud, motion: Motion | None, unit: str, half_width: float, aspect: float) -> str:
-    """The coloured cloud with the camera path; it turns under the mouse.
-
-    `half_width` is the tangent of half the horizontal field of view, `aspect` the height of a frame over its width.
-    """
-    data = _cloud_data(cloud, motion) | {"half": half_width, "aspect": aspect}
-    views = (("orbit", "Overview"), ("top", "From above"), ("camera", "Through the camera"))
-    buttons = "".join(f'<button type="button" data-view="{name}">{label}</button>' for name, label in views)
-    return ('<div class="stage"><canvas tabindex="0" aria-label="Point cloud; drag to turn"></canvas></div>'
-            f'<div class="controls">{buttons}<span class="hint">Drag to turn, shift-drag to move, pinch or (after a '
-            f"click) scroll to zoom. About {len(cloud.points):,} of {cloud.total:,} points are shown; coordinates are "
-            f"{'metres' if unit == 'm' else text(unit)}.</span></div>{script_data('cloud-data', data)}")
-
-
-def _cloud_data(cloud: Cloud, motion: Motion | None) -> dict[str, object]:
-    """Points on a grid of 16 bits around the bulk of the cloud (stray ones are left out), and the poses."""
-    low, high = np.percentile(cloud.points, (0.5, 99.5), axis=0).astype(np.float64)
-    room = 0.25 * np.maximum(high - low, 1e-6)
-    low, high = low - room, high + room
-    inside = ((cloud.points >= low) & (cloud.points <= high)).all(1)
-    grid = np.round((cloud.points[inside] - low) / (high - low) * 65535).astype("<u2")
-    poses = torch.eye(4)[None] if motion is None else motion.T_first_camera
-    shown = evenly(range(len(poses)), 400)
-    middle = 0.75 * np.median(cloud.points, axis=0) + 0.25 * poses[:, :3, 3].numpy().mean(0)
-    return {
-        "low": low.tolist(), "step": ((high - low) / 65535).tolist(),
-        "points": _plain(grid), "colours": _plain(cloud.colours[inside]),
-        "frames": shown, "poses": [[round(v, 5) for v in poses[i, :3].flatten().tolist()] for i in shown],
-        "centre": middle.tolist(), "radius": _radius(cloud.points),
-    }
-
-
-def _radius(points: np.ndarray) -> float:
-    """Half the diagonal of the middle 80 % of the points."""
-    low, high = np.percentile(points, (10, 90), axis=0)
-    return max(float(np.linalg.norm(high - low)) / 2, 1e-6)
-
-
-def _plain(array: np.ndarray) -> str:
-    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
 
 
 def _address(picture: bytes, kind: str) -> str:

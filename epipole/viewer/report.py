@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from . import sections
+from .map_panel import map_panel
 from .markup import absent, section
 from .page import write_page
-from .panels import cloud_panel, depth_panel, motion_panel
+from .panels import depth_panel, motion_panel
 from .preview import MOST, previews_of
 from .run_folder import RunFolder, evenly
 
-CLOUD_POINTS = 80_000
+CLOUD_POINTS, VERTICES = 80_000, 40_000
 
 
 def write_report(run_folder: Path, frames: Iterable[tuple[int, np.ndarray]] | None = None) -> Path:
@@ -25,13 +26,12 @@ def write_report(run_folder: Path, frames: Iterable[tuple[int, np.ndarray]] | No
     replaced by a sentence. Raises InputError when the folder has no readable `run.yaml` or cannot be written to.
     """
     run = RunFolder(Path(run_folder))
-    body = "".join((_player(run, frames), _path(run), _cloud(run), sections.scores(run), sections.learning(run),
-                    sections.footage(run), f'<div class="pair">{sections.camera(run)}{sections.time(run)}</div>',
-                    sections.turns(run),
-                    sections.reproduce(run)))
+    body = "".join((_player(run, frames), _path(run), _map(run), sections.scores(run), sections.learning(run),
+                    sections.footage(run), f'<div class="pair"><div>{sections.camera(run)}{sections.turns(run)}</div>'
+                                           f"{sections.time(run)}</div>", sections.reproduce(run)))
     body = sections.head(run) + body  # written last: by now it is known which files are damaged
     title = f"{run.part('footage').get('name') or run.folder.name} – epipole run"
-    return write_page(run.folder / "report.html", title, body, ("player.js", "cloud.js"))
+    return write_page(run.folder / "report.html", title, body, ("player.js", "map.js"))
 
 
 def _player(run: RunFolder, frames: Iterable[tuple[int, np.ndarray]] | None) -> str:
@@ -72,11 +72,11 @@ def _path(run: RunFolder) -> str:
     return section("path", "Camera path", panel, "Seen in the frame of the first camera, both axes in the same unit.")
 
 
-def _cloud(run: RunFolder) -> str:
+def _map(run: RunFolder) -> str:
     cloud = run.cloud(CLOUD_POINTS)
     if cloud is None:
         return section("map", "3-D map", absent("The point cloud has not been written yet."))
     K = run.part("intrinsics")
     known = {"width", "height", "fx"} <= K.keys()
     half, aspect = (K["width"] / 2 / K["fx"], K["height"] / K["width"]) if known else (0.6, 0.75)
-    return section("map", "3-D map", cloud_panel(cloud, run.motion, run.unit, half, aspect))
+    return section("map", "3-D map", map_panel(cloud, run.motion, run.unit, half, aspect, run.surface(VERTICES)))

@@ -15,9 +15,10 @@ import torch
 import yaml
 from jaxtyping import Float, UInt8
 
-from ..formats import kitti, ply
+from ..formats import kitti, mesh, ply
 from ..types.errors import InputError
 from ..types.predictions import Depth, Motion
+from .surface import Triangles, thinned
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,15 @@ class RunFolder:
         known = np.isfinite(points).all(1)
         chosen = np.random.default_rng(0).permutation(np.flatnonzero(known))[:most]
         return Cloud(points[chosen], colours[chosen], len(points)) if len(chosen) else None
+
+    def surface(self, most: int) -> Triangles | None:
+        """`mesh.ply`, thinned to at most `most` vertices; None when there is none, or no face of it is left."""
+        read = self._read("mesh.ply", mesh.read_ply)
+        if read is None:
+            return None
+        vertices, faces, colours = read
+        triangles = thinned(Triangles(vertices, colours, faces, len(faces)), most)
+        return triangles if len(triangles.faces) else None
 
     @cached_property
     def log(self) -> list[dict[str, Any]]:

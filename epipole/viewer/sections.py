@@ -20,6 +20,12 @@ SCORE_NAMES = {
     "delta_3": "Depth within 95 %", "scale_spread": "Scale spread between frames", "ate": "Path error (ATE)",
     "flicker": "Depth disagreement between frames", "ause": "Uncertainty, sparsification error",
     "ece": "Uncertainty, calibration error", "error_correlation": "Uncertainty, correlation with error",
+    "nll": "Uncertainty, negative log likelihood", "coverage_error_50": "Uncertainty, coverage of 50 % is off by",
+    "coverage_error_90": "Uncertainty, coverage of 90 % is off by", "hidden": "Points hidden in the next frame",
+    "ate_percent": "Path error, of its length", "ate_snippet": "Path error in snippets",
+    "ate_snippet_rmse": "Path error in snippets, RMS", "rpe_translation": "Motion error, translation",
+    "rpe_rotation": "Motion error, rotation", "self_photometric": "Colours after the warp, difference",
+    "self_reprojection": "Points after the warp, off the flow",
     "t_rel": "Drift in translation", "r_rel": "Drift in rotation", "focal_error": "Focal length error",
     "wall_s": "Time", "peak_memory_mb": "Peak memory",
 }
@@ -54,6 +60,8 @@ def learned(run: RunFolder) -> str:
 
 def _tiles(run: RunFolder) -> str:
     scores = {s.get("name"): s for s in run.items("scores") if isinstance(s, dict)}
+    if run.part("intrinsics").get("source") == "given":
+        scores.pop("focal_error", None)  # 0 % of what was given says nothing
     tiles = [_tile(SCORE_NAMES[n], quantity(scores[n].get("value"), scores[n].get("unit") or ""), _beside(scores[n]))
              for n in HEADLINES if n in scores][:4]
     if not tiles:
@@ -87,16 +95,20 @@ def alarms(run: RunFolder) -> str:
 
 
 def scores(run: RunFolder) -> str:
-    """Every score with its protocol, and the baselines beside it."""
+    """Every score with the baselines beside it and the number of its protocol; these stand below, each once."""
     entries = [s for s in run.items("scores") if isinstance(s, dict)]
     if not entries:
         body = absent("This run was not judged against a truth; `epipole judge RUN --truth FOLDER` does so.")
         return section("scores", "Scores", body)
     names = [s.get("name", "") for s in entries]
+    protocols = [str(s.get("protocol") or "not stated") for s in entries]
+    notes = list(dict.fromkeys(protocols))
     rows = [[f"{SCORE_NAMES.get(n, '')}<code>{text(n)}</code>", quantity(s.get("value"), s.get("unit") or ""),
-             _beside(s).replace("; ", "<br>"), text(s.get("protocol") or "not stated")]
-            for n, s in zip(names, entries, strict=True)]
-    return section("scores", "Scores", table(("Score", "This run", "Baselines", "Protocol"), rows, numeric=(1,)))
+             _beside(s).replace("; ", "<br>"), str(notes.index(p) + 1)]
+            for n, s, p in zip(names, entries, protocols, strict=True)]
+    told = "".join(f"<li>{text(note)}</li>" for note in notes)
+    body = table(("Score", "This run", "Baselines", "Protocol"), rows, numeric=(1, 3))
+    return section("scores", "Scores", f'{body}<ol class="notes">{told}</ol>')
 
 
 def learning(run: RunFolder) -> str:

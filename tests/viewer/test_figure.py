@@ -3,14 +3,13 @@ import numpy as np
 import pytest
 
 from epipole.types.errors import InputError
-from epipole.viewer.figure import render_cloud, turned, write_figure
+from epipole.viewer.figure import render_cloud, shaded, write_figure
 from epipole.viewer.run_folder import Cloud
+from epipole.viewer.viewpoint import Viewpoint
 
 
 def test_writes_a_picture_with_the_footage_in_it(run_folder, tmp_path):
-    vivid = np.zeros((48, 64, 3), np.uint8)
-    vivid[..., 1] = 255
-    out = write_figure(run_folder, tmp_path / "overview.png", ((i, vivid) for i in range(12)))
+    out = write_figure(run_folder, tmp_path / "overview.png", photos((48, 64)))
     image = cv2.imread(str(out))
     green = (image[..., 1] > 240) & (image[..., 0] < 30) & (image[..., 2] < 30)
     assert image.shape[1] > 1000
@@ -35,13 +34,31 @@ def test_nearer_points_hide_farther_ones():
     points = np.concatenate([ring, -ring, [[0, 0, -0.9]], [[0, 0, 0.9]]]).astype(np.float32)
     colours = np.full((402, 3), 90, np.uint8)
     colours[400], colours[401] = (255, 0, 0), (0, 255, 0)
-    image = render_cloud(Cloud(points, colours, 402), 120, 80, yaw=0.0, pitch=0.0).reshape(-1, 3).tolist()
+    ahead = Viewpoint(np.eye(3), np.zeros(3), 4.0, 0.0, 0.0)
+    image = render_cloud(Cloud(points, colours, 402), ahead, 120, 80).reshape(-1, 3).tolist()
     assert [255, 0, 0] in image
     assert [0, 255, 0] not in image
 
 
-def test_turned_is_a_rotation_that_looks_down_when_tilted():
-    R = turned(0.4, 0.7)
-    assert np.allclose(R @ R.T, np.eye(3))
-    assert np.linalg.det(R) == pytest.approx(1)
-    assert R[2, 1] == pytest.approx(np.sin(0.7))  # forward has a part along +y, which is down
+def test_what_lies_behind_its_neighbours_is_darker_and_nothing_stays_as_it_is():
+    image, depth = np.full((20, 20, 3), 200, np.uint8), np.full((20, 20), 2.0)
+    depth[:, 10:] = 4.0
+    depth[:5] = np.inf
+    dark = shaded(image, depth)[..., 0]
+    assert (dark[:5] == 200).all()
+    assert (dark[7:, :10] == 200).all()
+    assert (dark[7:, 10] < 100).all()
+    assert (dark[7:, 11:] == 200).all()
+
+
+def test_wide_footage_has_more_rows(tmp_path, run_folder):
+    wide, tall = (cv2.imread(str(write_figure(run_folder, tmp_path / f"{k}.png", photos(size))))
+                  for k, size in enumerate([(36, 80), (60, 80)]))
+    green = [((i[..., 1] > 240) & (i[..., 0] < 30) & (i[..., 2] < 30)).any(1).astype(int) for i in (wide, tall)]
+    assert [int((np.diff(rows, prepend=0) == 1).sum()) for rows in green] == [5, 3]
+
+
+def photos(size):
+    vivid = np.zeros((*size, 3), np.uint8)
+    vivid[..., 1] = 255
+    return ((i, vivid) for i in range(12))

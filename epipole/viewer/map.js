@@ -1,18 +1,21 @@
-// Draws the point cloud on a plain 2-D canvas (own z-buffer, eye-dome shading): needs neither WebGL nor a library.
+// Draws points or a surface on a plain 2-D canvas (own z-buffer, eye-dome shading): needs neither WebGL nor a library.
 (() => {
-  const island = document.getElementById("cloud-data");
+  const island = document.getElementById("map-data");
   if (!island) return;
   const data = JSON.parse(island.textContent);
   const bytes = (s) => Uint8Array.from(atob(s), (c) => c.charCodeAt(0));
-  const grid = new Uint16Array(bytes(data.points).buffer), rgb = bytes(data.colours), count = grid.length / 3;
-  const xyz = new Float32Array(grid.length);
-  for (let i = 0; i < grid.length; i++) xyz[i] = data.low[i % 3] + data.step[i % 3] * grid[i];
+  const words = (s) => new Uint16Array(bytes(s).buffer);
+  const places = ({ low, step, points }) => Float32Array.from(words(points), (v, i) => low[i % 3] + step[i % 3] * v);
+  const xyz = places(data.cloud), rgb = bytes(data.cloud.colours), count = xyz.length / 3;
+  const surface = data.surface && { corners: places(data.surface), tints: bytes(data.surface.colours), faces: words(data.surface.faces) };
+  const seen = surface && { u: new Float32Array(surface.corners.length / 3), v: new Float32Array(surface.corners.length / 3),
+    near: new Float32Array(surface.corners.length / 3) };
 
   const canvas = document.querySelector(".stage canvas"), pen = canvas.getContext("2d");
-  const buttons = [...document.querySelectorAll("[data-view]")];
+  const buttons = (name) => [...document.querySelectorAll(`[data-${name}]`)];
+  const press = (name, chosen) => buttons(name).forEach((b) => b.setAttribute("aria-pressed", b.dataset[name] === chosen));
   let width = 0, height = 0, image, pixels, depth, waiting = false, current = 0;
-  const home = { centre: data.centre, distance: 2.4 * data.radius, yaw: 0.45, pitch: 0.4 };
-  let view = { ...home }, mode = "orbit";
+  let view = { ...data.home }, mode = "orbit", solid = !!surface;
 
   function lens() {  // rows of the rotation world -> view (x right, y down, z forward), the eye, the focal length in pixels
     if (mode === "camera") {
@@ -26,9 +29,10 @@
     return { R: [right, down, forward], eye: view.centre.map((v, k) => v - view.distance * forward[k]), focal: height };
   }
 
+  const closest = () => mode === "camera" ? 0.01 * data.radius : 0.03 * view.distance;
+
   function splat({ R, eye, focal }) {
-    pixels.fill(0xff1a1614); depth.fill(Infinity);
-    const size = focal * data.radius * 1.8 / Math.sqrt(count), nearest = mode === "camera" ? 0.01 * data.radius : 0.03 * view.distance;
+    const size = focal * data.radius * 1.8 / Math.sqrt(count), nearest = closest();
     for (let i = 0, k = 0; i < count; i++, k += 3) {
       const x = xyz[k] - eye[0], y = xyz[k + 1] - eye[1], z = xyz[k + 2] - eye[2];
       const w = R[2][0] * x + R[2][1] * y + R[2][2] * z;
@@ -41,6 +45,34 @@
       const colour = 0xff000000 | rgb[k + 2] << 16 | rgb[k + 1] << 8 | rgb[k];
       for (let b = top; b <= bottom; b++) for (let a = left, j = b * width + left; a <= right; a++, j++)
         if (w < depth[j]) { depth[j] = w; pixels[j] = colour; }
+    }
+  }
+
+  function fill({ R, eye, focal }) {  // colours and inverse depth are linear over a triangle of the picture
+    const { corners, tints, faces } = surface, { u, v, near } = seen, nearest = closest();
+    for (let i = 0, k = 0; i < near.length; i++, k += 3) {
+      const x = corners[k] - eye[0], y = corners[k + 1] - eye[1], z = corners[k + 2] - eye[2];
+      const w = R[2][0] * x + R[2][1] * y + R[2][2] * z;
+      near[i] = w < nearest ? 0 : 1 / w;
+      u[i] = width / 2 + focal * (R[0][0] * x + R[0][1] * y + R[0][2] * z) / w;
+      v[i] = height / 2 + focal * (R[1][0] * x + R[1][1] * y + R[1][2] * z) / w;
+    }
+    for (let f = 0; f < faces.length; f += 3) {
+      const a = faces[f], b = faces[f + 1], c = faces[f + 2];
+      if (!near[a] || !near[b] || !near[c]) continue;
+      const left = Math.max(0, Math.ceil(Math.min(u[a], u[b], u[c]))), right = Math.min(width - 1, Math.max(u[a], u[b], u[c]));
+      const top = Math.max(0, Math.ceil(Math.min(v[a], v[b], v[c]))), bottom = Math.min(height - 1, Math.max(v[a], v[b], v[c]));
+      const twice = (u[b] - u[a]) * (v[c] - v[a]) - (u[c] - u[a]) * (v[b] - v[a]);
+      if (left > right || top > bottom || Math.abs(twice) < 1e-9) continue;
+      for (let y = top; y <= bottom; y++) for (let x = left; x <= right; x++) {
+        const q = ((x - u[a]) * (v[c] - v[a]) - (u[c] - u[a]) * (y - v[a])) / twice;
+        const r = ((u[b] - u[a]) * (y - v[a]) - (x - u[a]) * (v[b] - v[a])) / twice, p = 1 - q - r;
+        if (p < 0 || q < 0 || r < 0) continue;
+        const w = 1 / (p * near[a] + q * near[b] + r * near[c]), j = y * width + x;
+        if (w >= depth[j]) continue;
+        const tint = (k) => p * tints[3 * a + k] + q * tints[3 * b + k] + r * tints[3 * c + k];
+        depth[j] = w; pixels[j] = 0xff000000 | tint(2) << 16 | tint(1) << 8 | tint(0);
+      }
     }
   }
 
@@ -92,7 +124,9 @@
       image = pen.createImageData(w, h); pixels = new Uint32Array(image.data.buffer); depth = new Float32Array(w * h);
     }
     const eye = lens();
-    splat(eye); shade();
+    pixels.fill(0xff1a1614); depth.fill(Infinity);
+    if (solid) fill(eye); else splat(eye);
+    shade();
     pen.putImageData(image, 0, 0);
     if (mode !== "camera") strokes(eye);
   }
@@ -100,12 +134,14 @@
 
   function choose(name) {
     mode = name === "camera" ? "camera" : "orbit";
-    if (name === "orbit") view = { ...home };
-    if (name === "top") view = { ...home, yaw: 0, pitch: Math.PI / 2 };
-    buttons.forEach((b) => b.setAttribute("aria-pressed", b.dataset.view === name));
+    if (name === "orbit") view = { ...data.home };
+    if (name === "top") view = { ...data.home, yaw: 0, pitch: Math.PI / 2 };
+    press("view", name);
     redraw();
   }
-  buttons.forEach((b) => b.addEventListener("click", () => choose(b.dataset.view)));
+  function show(name) { solid = name === "surface"; press("show", name); redraw(); }
+  buttons("view").forEach((b) => b.addEventListener("click", () => choose(b.dataset.view)));
+  buttons("show").forEach((b) => b.addEventListener("click", () => show(b.dataset.show)));
   const zoom = (factor) => { view.distance = Math.min(Math.max(view.distance * factor, 0.05 * data.radius), 12 * data.radius); };
   const turn = (du, dv) => { view.yaw += du; view.pitch = Math.min(Math.max(view.pitch + dv, -Math.PI / 2), Math.PI / 2); };
   function slide(du, dv) {
@@ -146,4 +182,5 @@
   });
   new ResizeObserver(redraw).observe(canvas);
   choose("orbit");
+  if (surface) show("surface");
 })();
