@@ -81,7 +81,7 @@ def test_readings_change_what_comes_out_and_none_is_left_out():
     learner, (image, imu) = system(), clip()
     with torch.no_grad():
         plain = learner.travel(image, imu)[0]
-        assert (learner.travel(image, torch.zeros_like(imu))[0] - plain).abs().max() > 1e-4
+        assert (learner.travel(image, torch.zeros_like(imu))[0] - plain).abs().max() > 0.01 * plain.abs().max()
         other = imu.clone()
         other[:, 0] += 1  # before the clip
         torch.testing.assert_close(learner.travel(image, other)[0], plain)

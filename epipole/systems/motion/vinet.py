@@ -20,7 +20,8 @@ from ...types.errors import InputError
 from ...types.predictions import Motion
 from ...types.views import Views
 
-GRAVITY = 9.81  # m/s^2; accelerations are read in multiples of it
+TURN = 0.1      # rad/s; what the gyro says is read in multiples of it, and
+GRAVITY = 9.81  # m/s^2; accelerations in multiples of this
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Config:
     grid: tuple[int, int] = (6, 8)      # rows and columns of the last features [port]; as of 512 x 384 px
     inertial: int = 6                   # units of each of the inertial LSTM's two layers [port]
     units: int = 1000                   # of each of the core LSTM's two layers
-    rotation: float = 1.0               # weight of a radian, and of a quaternion's unit, against a metre (ours)
+    rotation: float = 30.0              # weight of a radian, and of a quaternion's unit, against a metre (ours)
     ramp: int = 10_000                  # steps in which the loss goes over from motions to poses (ours)
 
 
@@ -71,6 +72,11 @@ class VINet(System):
         self.inertial = nn.LSTM(6, c.inertial, num_layers=2, batch_first=True)
         self.core = nn.LSTM(visual + c.inertial + 7, c.units, num_layers=2, batch_first=True)
         self.twist = nn.Linear(c.units, 6)
+        # At first next to no motion, and all features of the images weigh about as much as the few numbers beside them:
+        # else a gyro that tells the turn nearly by itself is not heard for thousands of steps.
+        nn.init.normal_(self.twist.weight, std=1e-3)
+        nn.init.zeros_(self.twist.bias)
+        nn.init.uniform_(self.core.all_weights[0][0].data[:, :visual], -visual**-0.5, visual**-0.5)
         self.steps: Tensor
         self.register_buffer("steps", torch.zeros(()))  # of training, with which poses gain weight
 
@@ -110,7 +116,7 @@ class VINet(System):
         self, imu: Float[Tensor, "b m r 6"], memory: Memory | None
     ) -> tuple[Float[Tensor, "b m u"], Memory]:
         """What the inertial LSTM, which takes every reading, says when each frame comes; and its memory."""
-        readings = imu * torch.tensor([1.0, 1.0, 1.0, 1 / GRAVITY, 1 / GRAVITY, 1 / GRAVITY]).to(imu)
+        readings = imu / torch.tensor([TURN, TURN, TURN, GRAVITY, GRAVITY, GRAVITY]).to(imu)
         told, memory = self.inertial(readings.flatten(1, 2), memory)
         return told.unflatten(1, imu.shape[1:3])[:, :, -1], memory
 
