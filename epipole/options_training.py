@@ -65,6 +65,7 @@ def bench(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--final", type=positive, default=1.0, metavar="S",
                      help="share of it that is left at the end, after a cosine (default: 1)")
     sub.add_argument("--augment", action="store_true", help="as for train; flow and stereo")
+    sub.add_argument("--staged", action="store_true", help="as for train; those that have stages")
     sub.add_argument("--bf16", action="store_true", help="as for train")
     out(sub, "folder of the results (default: runs/bench-<FIELD>)")
     sub.add_argument("--device", default="auto", help="cpu, cuda or auto (default: auto)")

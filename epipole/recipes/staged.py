@@ -25,16 +25,26 @@ class Stage:
 
 @dataclass(frozen=True)
 class Schedule:
-    """The stages in their order. The learning rate of each falls by a cosine to the share `final`."""
+    """The stages in their order. The learning rate of each falls by a cosine to the share `final`; `relative`: rates
+    are shares of the one that is asked for, and fall as is asked for."""
 
     stages: tuple[Stage, ...]
     final: float = 1.0
     weight_decay: float = 0.0
+    relative: bool = False
 
     @property
     def steps(self) -> int:
         """Of all stages."""
         return sum(stage.steps for stage in self.stages)
+
+    def how(self, stage: Stage, asked: Train) -> Train:
+        """To train one of the stages, where the whole is asked for like this."""
+        rate, final = stage.learning_rate, self.final
+        if self.relative:
+            rate, final = rate * asked.learning_rate, asked.final
+        return replace(asked, steps=max(1, round(asked.steps * stage.steps / self.steps)), learning_rate=rate,
+                       final=final, weight_decay=self.weight_decay)
 
 
 SCHEDULES = {
@@ -50,6 +60,8 @@ SCHEDULES = {
     **dict.fromkeys(("dispnet", "dispnetc"), Schedule(tuple(Stage(f"scale{2**k}", 10_000, 1e-4)
                                                             for k in (6, 5, 4, 3, 2, 1)))),
     "unflow": Schedule((Stage("all_seen", 500_000, 1e-4), Stage("occlusion", 500_000, 1e-5))),
+    # what learned weights have brought near is refined (Kendall & Cipolla 2017); how long and how fast is ours
+    "posenet_geometric": Schedule((Stage("learned", 1, 1.0), Stage("geometric", 1, 0.3)), relative=True),
 }
 """The steps, rates and batches of the papers."""
 
@@ -74,9 +86,7 @@ def fit_in_stages(
         learning, loss = system.stages()[stage.name]
         for name, network in system.named_children():
             network.requires_grad_(name in learning)
-        one = replace(how, steps=max(1, round(how.steps * stage.steps / schedule.steps)),
-                      learning_rate=stage.learning_rate, final=schedule.final, weight_decay=schedule.weight_decay)
-        fit(system, batches(max(1, round(batch_size * stage.batch))), one, loss,
+        fit(system, batches(max(1, round(batch_size * stage.batch))), schedule.how(stage, how), loss,
             Log(out / "log.jsonl", stage.name, progress), out / "work" / f"{stage.name}.safetensors")
     system.requires_grad_(True)
     return system

@@ -121,6 +121,21 @@ def test_what_one_loss_trained_another_refines():
     assert torch.equal(a, b)
 
 
+def test_the_geometric_loss_follows_on_learned_weights_which_it_leaves_as_they_are():
+    learned, geometric = system(PoseNetLearned).eval(), system(PoseNetGeometric).eval()
+    geometric.load_state_dict(learned.state_dict())
+    views, stages = plane_clip(1, 2, 32, 48), geometric.stages()
+    first = stages["learned"][1](views)
+    assert {name: float(x) for name, x in first.items()} == {name: float(x) for name, x in learned.loss(views).items()}
+    sum(first.values()).backward()
+    assert (geometric.s.grad != 0).all()
+    geometric.zero_grad()
+    terms = stages["geometric"][1](views)
+    assert list(terms) == ["reprojection"]
+    terms["reprojection"].backward()
+    assert geometric.s.grad is None
+
+
 def test_branches_teach_with_a_lower_weight_and_predict_nothing():
     views, learner = plane_clip(1, 2, 32, 48), system().eval()
     fixed = [truth(views) + torch.tensor([d, 0, 0, 0, 0, 0, 0]) for d in (1.0, 2.0, 4.0)]

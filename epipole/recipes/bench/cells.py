@@ -58,12 +58,12 @@ def _key(test: str, looks: Looks) -> str:
 
 def learned(
     name: str, preset: str, how: Train, source: Source, batch_size: int, folder: Path, tests: Tests, judge: Judge,
-    looks: Looks, progress: Progress | None,
+    looks: Looks, progress: Progress | None, staged: bool = False,
 ) -> Cell:
-    """A system trained in this folder, if that was not done yet, and judged."""
+    """A system trained in this folder, `staged` or not, if that was not done yet, and judged."""
     system: System | None = None
     if not _finished(folder):
-        system = train(name, source, preset, how, folder, batch_size, progress)
+        system = train(name, source, preset, how, folder, batch_size, progress, None, staged)
     if progress:
         progress.phase(f"judge {name}", 1, "models")
     cell = judged(lambda: system or load_model(folder / "model.safetensors"), tests, judge, looks,
@@ -78,10 +78,11 @@ def _finished(folder: Path) -> bool:
 
 
 def _costs(folder: Path) -> tuple[int, float, int]:
-    """Steps, seconds and weights of a training, whose log counts over interruptions."""
-    last = read_log(folder / "log.jsonl")[-1]
+    """Steps, seconds and weights of a training, the log of whose stages counts over interruptions."""
+    ends = {line["phase"]: line for line in read_log(folder / "log.jsonl")}.values()
     model = load_model(folder / "model.safetensors")
-    return last["step"] + 1, last["seconds"], sum(p.numel() for p in model.parameters())
+    return (sum(end["step"] + 1 for end in ends), sum(end["seconds"] for end in ends),
+            sum(p.numel() for p in model.parameters()))
 
 
 def check_same(folder: Path, binding: dict[str, object]) -> None:

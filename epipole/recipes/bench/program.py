@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,11 @@ from ...sources.spoil import WAYS, Spoiled
 from ...systems import load
 from ...types.errors import EpipoleError, InputError
 from ..samples import Shape, parse_data, samples
+from ..staged import SCHEDULES
 from ..train import installed, versions
 from .baselines import Baseline
 from .cells import Cell, Tests, check_same, judged, learned
-from .entrants import entrants_of, taught
+from .entrants import Entrant, entrants_of, taught
 from .fields import Field, field_named, knows_metres, views_for_depth
 from .judging import Looks
 from .table import beside, markdown, row, with_gains
@@ -54,6 +55,7 @@ class Bench:
     rate: float = 2e-4
     final: float = 1.0                      # share of the rate that is left at the end, after a cosine
     augment: bool = False                   # as `epipole train --augment`
+    staged: bool = False                    # as `epipole train --staged`, those that have stages
     bf16: bool = False                      # as `epipole train --bf16`
     spoil: Sequence[str] = ()               # ways (see sources.spoil) in which test images are worse, a table for each
     device: str = "auto"
@@ -73,7 +75,8 @@ class Bench:
     def binding(self) -> dict[str, Any]:
         """What decides the trained systems; the rest may change from call to call."""
         free = ("systems", "seeds", "test", "test_width", "spoil", "device")
-        return {name: value for name, value in asdict(self).items() if name not in free}
+        return {name: value for name, value in asdict(self).items()
+                if name not in free and (name != "staged" or value)}  # the folders of others have no such word
 
 
 def bench(asked: Bench, out: Path, progress: Progress | None = None) -> dict[str, Any]:
@@ -93,6 +96,7 @@ def bench(asked: Bench, out: Path, progress: Progress | None = None) -> dict[str
     sources, notes = taught(entrants, field.fields, data, shape, cache, bool(asked.systems))
     shown = {one: augmented(source, load(one.system).needs, one.label) if asked.augment else source
              for one, source in sources.items()}
+    notes += _stages(sources) if asked.staged else []
     rivals = _baselines(asked, field, samples(data, KNOWN | field.fields, shape, cache), tests, out)
     _check_judged(rivals, tests)
     rows: dict[str, list[Cell]] = {}
@@ -104,11 +108,22 @@ def bench(asked: Bench, out: Path, progress: Progress | None = None) -> dict[str
                 rows[one.label].append(learned(
                     one.system, one.preset, asked.how(seed), shown[one], asked.batch,
                     out / "cells" / f"{one.label.replace(':', '-')}-{seed}", tests, field.judge,
-                    asked.looks(knows_metres(one.system), views_for_depth(one.system)), progress))
+                    asked.looks(knows_metres(one.system), views_for_depth(one.system)), progress,
+                    asked.staged and one.system in SCHEDULES))
             except EpipoleError as error:
                 notes.append(f"{one.label}, seed {seed}, was not trained to the end: {error}")
             _write(_results(asked, field, tests, rivals, rows, notes), out)
     return _results(asked, field, tests, rivals, rows, notes)
+
+
+def _stages(entrants: Iterable[Entrant]) -> list[str]:
+    """A sentence for each that learns in stages. Raises InputError if none does."""
+    told = [f"{one.label} learned in stages, which share the steps: "
+            f"{', '.join(stage.name for stage in SCHEDULES[one.system].stages)}"
+            for one in entrants if one.system in SCHEDULES]
+    if not told:
+        raise InputError(f"none of these systems learns in stages; {', '.join(SCHEDULES)} do")
+    return told
 
 
 def spoiled(tests: Tests, ways: Sequence[str]) -> dict[str, Sequence[Source]]:

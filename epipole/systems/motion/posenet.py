@@ -1,13 +1,15 @@
 """Where in a known scene a single image was taken: PoseNet (Kendall, Grimes, Cipolla, ICCV 2015), and its geometric
 losses (Kendall & Cipolla, CVPR 2017)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...engine.system import System
+from ...engine.system import Stages, System
 from ...geometry.camera import pixel_grid, transform, unproject
 from ...geometry.motion import quaternion_to_rotation, rotation_to_quaternion, se3, se3_inverse
 from ...losses.photometric import masked_mean
@@ -80,11 +82,19 @@ class PoseNet(System):
         return Pose(T_world_camera=pose(vector).unflatten(0, views.image.shape[:2]))
 
     def loss(self, views: Views) -> dict[str, Tensor]:
-        """The objective of the head and, with a lower weight, that of the two branches."""
+        """The objective of the head and, with a lower weight, that of the two branches.
+
+        Raises InputError for anything but colour images in scenes."""
+        return self.in_all(views, self.objective)
+
+    def in_all(
+        self, views: Views, objective: Callable[[Float[Tensor, "k 7"], Views], dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """The same of any objective."""
         check(views, type(self).__name__)
         weights = (1.0, self.config.branch, self.config.branch)
         estimates = [vector.float() for vector in self.net(views.image.flatten(0, 1))]
-        all_terms = [self.objective(vector, views) for vector in estimates]
+        all_terms = [objective(vector, views) for vector in estimates]
         return {name: torch.stack([w * terms[name] for w, terms in zip(weights, all_terms, strict=True)]).sum()
                 for name in all_terms[0]}
 
@@ -112,12 +122,16 @@ class PoseNetLearned(PoseNet):
         return {"position": laplace(position, self.s[0]), "rotation": laplace(rotation, self.s[1])}
 
 
-class PoseNetGeometric(PoseNet):
+class PoseNetGeometric(PoseNetLearned):
     """PoseNet by one error, in pixels: where the scene's points are seen from the estimated pose. It refines what was
-    trained with another loss, whose `net` fits here; from far away it leads nowhere."""
+    trained with learned weights, in the first of its stages; from far away it leads nowhere."""
 
-    paper = "https://arxiv.org/abs/1704.00390"
     needs = frozenset({"image", "T_world_camera", "K", "depth", "depth_valid"})
+
+    def stages(self) -> Stages:
+        """The learned weights bring the poses near."""
+        return {"learned": (("net",), partial(self.in_all, objective=super().objective)),
+                "geometric": (("net",), self.loss)}
 
     def objective(self, vector: Float[Tensor, "k 7"], views: Views) -> dict[str, Tensor]:
         """L_g: the mean over points g that a view sees of |pi(x, q, g) - pi(x*, q*, g)|_1; points that lie behind the

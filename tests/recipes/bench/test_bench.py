@@ -17,6 +17,7 @@ from epipole.recipes.bench import FIELDS, Bench, bench, cells, entrants, systems
 from epipole.recipes.bench.cells import Cell
 from epipole.recipes.bench.fields import knows_metres
 from epipole.recipes.bench.table import gain, markdown, number, row, spread, with_gains
+from epipole.recipes.staged import SCHEDULES, Schedule, Stage
 from epipole.recipes.train import load_model
 from epipole.systems import SYSTEMS, load
 from epipole.types.errors import InputError, MissingField
@@ -109,6 +110,23 @@ def test_what_is_trained_is_judged_on_worse_images_too_without_training_again(pa
     assert "dark: test images are seen in 2 % of the light" in page
     with pytest.raises(InputError, match="fog"):
         bench(asked(pairs, seeds=1, spoil=("fog",)), tmp_path / "out")
+
+
+def test_those_that_have_stages_are_trained_in_them_where_that_is_asked_for(pairs, tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="in stages"):
+        bench(asked(pairs, staged=True), tmp_path / "none")
+    monkeypatch.setitem(SCHEDULES, "toystereo", Schedule((Stage("near", 1, 1.0), Stage("far", 2, 0.5)), relative=True))
+    monkeypatch.setattr(load("toystereo"), "stages",
+                        lambda self: dict.fromkeys(("near", "far"), (("net",), self.loss)))
+    results = bench(asked(pairs, staged=True, seeds=1, steps=6), tmp_path / "out")
+    assert results["notes"] == ["toystereo learned in stages, which share the steps: near, far"]
+    assert results["tables"][0]["rows"][-1]["steps"] == [6]
+    assert "--staged" in results["command"].split()
+    phases = [json.loads(line)["phase"] for line in
+              (tmp_path / "out" / "cells" / "toystereo-0" / "log.jsonl").read_text().splitlines()]
+    assert sorted(set(phases)) == ["far", "near"]
+    with pytest.raises(InputError, match="other arguments"):
+        bench(asked(pairs, seeds=1, steps=6), tmp_path / "out")
 
 
 def test_an_interrupted_bench_goes_on_to_the_same_table(pairs, tmp_path, monkeypatch):
