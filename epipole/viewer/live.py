@@ -2,44 +2,31 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
-from ..geometry.camera import resize_intrinsics, transform, unproject
 from ..geometry.motion import rotation_to_quaternion
 from ..types.errors import InputError
 from .colour import ColourScale, fit_scale, inverse
-from .preview import decode
+from .measured import FRAMES, measured_points, photo
 from .run_folder import RunFolder, evenly
+from .viewpoint import overview, turned
 
 LOOPBACK, PORT = "127.0.0.1", 8080
-CLOUD, FRUSTA, MEASURED = 400_000, 60, 24   # points, cameras, and frames whose depth is shown as points, at most
-STRIDE = 2                                  # pixels of those frames, along each side
+CLOUD, FRUSTA = 400_000, 24                 # points and cameras, at most
 SUREST = 70.0                               # per cent of their points that are shown at first
-GOLD, BLUE = (235, 170, 40), (60, 110, 200)
+GOLD, BLUE = (235, 170, 40), (106, 165, 236)
+STAGE = (20, 22, 26)                        # behind the scene
+PICTURE, FOOTAGE = 320, "Footage"           # pixels, across the panel; name of one
 MODEL = (0.0, 1.0, 0.0, 0.0)                # half a turn about x: from glTF's axes to the run's
 RATE = 8.0                                  # frames per second when playing
-
-
-class Points(NamedTuple):
-    """Points of several frames in the world, and how unsure each is."""
-
-    points: Float[np.ndarray, "n 3"]
-    colours: UInt8[np.ndarray, "n 3"]
-    log_variance: Float[np.ndarray, "n"]
-
-    def surest(self, percent: float) -> Points:
-        """That share of them."""
-        kept = self.log_variance <= np.percentile(self.log_variance, percent)
-        return Points(*(part[kept] for part in self))
 
 
 def serve(folder: str | Path, port: int = PORT) -> Page:
@@ -58,8 +45,8 @@ def serve(folder: str | Path, port: int = PORT) -> Page:
 
 
 class Page:
-    """The page of one run. Layers: path, cameras, map (cloud.ply), mesh (mesh.glb), and what key frames measured, by
-    how sure it is; a timeline moves the camera that carries the frame's picture."""
+    """The page of one run. Layers: path, cameras, map (cloud.ply), mesh (mesh.glb), what key frames measured, by how
+    sure it is, and the camera that carries the frame's picture, which a timeline moves."""
 
     def __init__(self, server: Any, run: RunFolder) -> None:
         assert run.motion is not None
@@ -68,10 +55,12 @@ class Page:
         self.photos = run.previews()
         self.frames = sorted(self.photos) or evenly(range(len(self.path)), 150)
         self.measured = measured_points(run, self.photos)
-        self.scale = depth_scale(run, self.frames)
+        self.scales = colour_scales(run, self.frames)
         self.layers: dict[str, Any] = {}
+        self._stage()
         self._layers()
         self._panel()
+        self.show(0)
 
     @property
     def address(self) -> str:
@@ -91,14 +80,19 @@ class Page:
 
     def show(self, place: int) -> None:
         """Turns the page to the frame at this place of the timeline."""
-        number = self.frames[place]
-        picture = photo(self.photos, number)
-        self._camera("/frame", number, GOLD, picture, 2.5)
-        self.clock.content = f"Frame {number}, {place + 1} of {len(self.frames)} shown"
-        if picture is not None:
-            self.footage.image = picture
-        if (depth := painted(self.run, number, self.scale)) is not None:
-            self.depth.image = depth
+        self.number = self.frames[place]
+        picture = photo(self.photos, self.number)
+        self.layers["frame"] = self._camera("/frame", self.number, GOLD, picture, 3, self.layers["frame"].visible)
+        self.clock.content = f"Frame {self.number}, {place + 1} of {len(self.frames)} shown"
+        size = PICTURE, round(PICTURE / self.aspect)
+        for name, image in {FOOTAGE: picture, **painted(self.run, self.number, self.scales)}.items():
+            if image is not None and name in self.pictures:
+                self.pictures[name].image = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
+
+    def look(self, camera: Any) -> None:
+        """Puts a browser's camera where the frame was taken from, without the frame's picture before it."""
+        self.boxes["frame"].value = False
+        camera.wxyz, camera.position, camera.fov = *self._pose(self.number), self.fov
 
     def sift(self, percent: float) -> None:
         """Shows this share of the measured points, the surest ones."""
@@ -107,9 +101,21 @@ class Page:
             self.layers["measured"] = self._cloud("/measured", chosen.points, chosen.colours,
                                                   self.layers["measured"].visible)
 
+    def _stage(self) -> None:
+        """Dark, upright as the cameras were, and with all of the map in sight."""
+        cloud = self.run.cloud(CLOUD)
+        view = overview(self.path[:, :3, 3] if cloud is None else cloud.points, self.path)
+        back, up = -turned(view.yaw, view.pitch)[2], -view.level[1]
+        self.server.scene.set_up_direction(tuple(up))
+        self.server.scene.set_background_image(np.full((1, 1, 3), STAGE, np.uint8), format="png")
+        camera = self.server.initial_camera
+        camera.position = view.level.T @ (view.centre + view.distance * back)
+        camera.look_at, camera.fov = view.level.T @ view.centre, 2 * np.arctan(0.5)
+        camera.near, camera.far = 0.01 * self.size, 1e4 * self.size
+        self.server.gui.configure_theme(dark_mode=True, show_logo=False, show_share_button=False)
+
     def _layers(self) -> None:
         scene = self.server.scene
-        scene.set_up_direction("-y")
         places = self.path[:, :3, 3].astype(np.float32)
         if len(places) > 1:
             lines = np.stack([places[:-1], places[1:]], 1)
@@ -117,28 +123,35 @@ class Page:
         self.layers["cameras"] = scene.add_frame("/cameras", show_axes=False)
         for number in evenly(range(len(self.path)), FRUSTA):
             self._camera(f"/cameras/{number}", number, BLUE)
+        mesh = self.run.folder / "mesh.glb"
         if (cloud := self.run.cloud(CLOUD)) is not None:
-            self.layers["map"] = self._cloud("/map", cloud.points, cloud.colours, True)
-        if (mesh := self.run.folder / "mesh.glb").is_file():
-            self.layers["mesh"] = scene.add_glb("/mesh", mesh.read_bytes(), wxyz=MODEL, visible=False)
+            self.layers["map"] = self._cloud("/map", cloud.points, cloud.colours, not mesh.is_file())
+        if mesh.is_file():
+            self.layers["mesh"] = scene.add_glb("/mesh", mesh.read_bytes(), wxyz=MODEL)
         if self.measured is not None:
             chosen = self.measured.surest(SUREST)
             self.layers["measured"] = self._cloud("/measured", chosen.points, chosen.colours, False)
+        self.layers["frame"] = self._camera("/frame", self.frames[0], GOLD)
 
     def _panel(self) -> None:
         gui = self.server.gui
         self.clock = gui.add_markdown("")
         self.timeline = gui.add_slider("Timeline", 0, max(1, len(self.frames) - 1), 1, 0)
         self.playing = gui.add_checkbox("Play", False)
-        blank = np.full((48, 64, 3), 118, np.uint8)
-        self.footage = gui.add_image(blank, label="Footage")
-        self.depth = gui.add_image(blank, label="Depth, near bright")
-        for name in self.layers:
-            self._switch(gui.add_checkbox(f"Show {name}", bool(self.layers[name].visible)), name)
-        sureness = gui.add_slider("Surest measured points, %", 5.0, 100.0, 5.0, SUREST)
+        through = gui.add_button("Look through this camera")
+        with gui.add_folder("Layers"):
+            self.boxes = {name: gui.add_checkbox(name.capitalize(), bool(layer.visible))
+                          for name, layer in self.layers.items()}
+            if self.measured is not None:
+                sureness = gui.add_slider("Surest measured, %", 5.0, 100.0, 5.0, SUREST)
+                sureness.on_update(lambda _: self.sift(float(sureness.value)))
+        blank = np.full((round(PICTURE / self.aspect), PICTURE, 3), 118, np.uint8)
+        names = [FOOTAGE] * bool(self.photos) + list(self.scales)
+        self.pictures = {name: gui.add_image(blank, label=name) for name in names}
+        for name, box in self.boxes.items():
+            self._switch(box, name)
         self.timeline.on_update(lambda _: self.show(min(int(self.timeline.value), len(self.frames) - 1)))
-        sureness.on_update(lambda _: self.sift(float(sureness.value)))
-        self.show(0)
+        through.on_click(lambda event: self.look(event.client.camera))
 
     def _switch(self, box: Any, name: str) -> None:
         def switch(_: Any) -> None:
@@ -149,57 +162,57 @@ class Page:
     def _cloud(self, name: str, points: np.ndarray, colours: np.ndarray, visible: bool) -> Any:
         size = 0.004 * self.size
         return self.server.scene.add_point_cloud(name, points.astype(np.float32), colours, point_size=size,
-                                                 point_shape="circle", precision="float32", visible=visible)
+                                                 point_shape="circle", point_shading="flat", precision="float32",
+                                                 visible=visible)
 
     @property
     def size(self) -> float:
         """A length that goes with the scene: its typical depth."""
         return float(self.run.part("depth").get("typical", 1.0))
 
+    @property
+    def aspect(self) -> float:
+        """Width over height of a frame."""
+        K = self.run.part("intrinsics")
+        return float(K.get("width", 4) / K.get("height", 3))
+
+    @property
+    def fov(self) -> float:
+        """Of a frame's height, in radians."""
+        K = self.run.part("intrinsics")
+        return float(2 * np.arctan(K.get("height", 3) / 2 / K.get("fy", 3)))
+
+    def _pose(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Quaternion w, x, y, z and place of a camera."""
+        T = self.path[number]
+        return rotation_to_quaternion(torch.from_numpy(T[:3, :3].copy())).roll(1).numpy(), T[:3, 3]
+
     def _camera(self, name: str, number: int, colour: tuple[int, int, int], picture: np.ndarray | None = None,
-                larger: float = 1.0) -> None:
-        T, K = self.path[number], self.run.part("intrinsics")
-        wxyz = rotation_to_quaternion(torch.from_numpy(T[:3, :3].copy())).roll(1).numpy()
-        fov = 2 * math.atan(K.get("height", 3) / 2 / K.get("fy", 3))
-        self.server.scene.add_camera_frustum(
-            name, fov, K.get("width", 4) / K.get("height", 3), scale=0.05 * larger * self.size, color=colour,
-            image=picture, wxyz=wxyz, position=T[:3, 3])
+                larger: int = 1, visible: bool = True) -> Any:
+        wxyz, place = self._pose(number)
+        return self.server.scene.add_camera_frustum(
+            name, self.fov, self.aspect, scale=0.04 * larger * self.size, thickness=1.5,
+            thickness_units="screen", color=colour, image=picture, wxyz=wxyz, position=place, visible=visible)
 
 
-def photo(photos: dict[int, Path], number: int) -> UInt8[np.ndarray, "h w 3"] | None:
-    """The small picture of a frame; None where there is none."""
-    return decode(photos[number].read_bytes()) if number in photos else None
+def colour_scales(run: RunFolder, frames: list[int]) -> dict[str, ColourScale]:
+    """Of inverse depth and, where it is known, of its log variance, for all frames; empty where there is no depth."""
+    some = run.depth(evenly(frames, FRAMES))
+    if some is None:
+        return {}
+    scales = {"Depth, near red": fit_scale(inverse(some.depth.numpy()), "turbo")}
+    if "log_variance" in some:
+        scales["Uncertainty, sure dark"] = fit_scale(some.log_variance.numpy(), "magma")
+    return scales
 
 
-def depth_scale(run: RunFolder, frames: list[int]) -> ColourScale:
-    """One colour scale of inverse depth for all frames."""
-    some = run.depth(evenly(frames, MEASURED))
-    return fit_scale(np.zeros(1) if some is None else inverse(some.depth.numpy()), "magma")
-
-
-def painted(run: RunFolder, number: int, scale: ColourScale) -> UInt8[np.ndarray, "h w 3"] | None:
-    """Depth of a frame in colours; None where there is none."""
+def painted(run: RunFolder, number: int, scales: dict[str, ColourScale]) -> dict[str, UInt8[np.ndarray, "h w 3"]]:
+    """A frame in the colours of each scale."""
     said = run.depth([number])
-    return None if said is None else scale.paint(inverse(said.depth[0, 0].numpy()))
-
-
-def measured_points(run: RunFolder, photos: dict[int, Path]) -> Points | None:
-    """Depth of some frames as points in the world, in the colours of their small pictures; None where there is none."""
-    parts = [part for i in evenly(sorted(photos), MEASURED) if (part := _points_of(run, photos, i)) is not None]
-    return Points(*(np.concatenate(column) for column in zip(*parts, strict=True))) if parts else None
-
-
-def _points_of(run: RunFolder, photos: dict[int, Path], number: int) -> Points | None:
-    said, picture, about = run.depth([number]), photo(photos, number), run.part("intrinsics")
-    if said is None or "log_variance" not in said or picture is None or run.motion is None or "fx" not in about:
-        return None
-    z, (h, w) = said.depth[0].double(), said.depth.shape[-2:]
-    K = torch.tensor([[about["fx"], 0, about["cx"]], [0, about["fy"], about["cy"]], [0, 0, 1]], dtype=torch.float64)
-    K = resize_intrinsics(K, w / about["width"], h / about["height"])
-    world = transform(run.motion.T_first_camera[number].double(), unproject(z, K))[:, ::STRIDE, ::STRIDE]
-    colours = cv2.resize(picture, (w, h), interpolation=cv2.INTER_AREA)[::STRIDE, ::STRIDE]
-    unsure = said.log_variance[0, 0, ::STRIDE, ::STRIDE].numpy()
-    return Points(world.flatten(1).T.numpy(), colours.reshape(-1, 3).astype(np.uint8), unsure.reshape(-1))
+    if said is None:
+        return {}
+    values = [inverse(said.depth[0, 0].numpy())] + [said.log_variance[0, 0].numpy()] * ("log_variance" in said)
+    return {name: scale.paint(value) for (name, scale), value in zip(scales.items(), values, strict=True)}
 
 
 def watch(folder: str | Path, port: int, tell: Callable[[str], None]) -> None:
