@@ -27,7 +27,7 @@ POINTS = 600_000       # of the cloud
 SOFT, BLUE, ORANGE = "#60666f", "#1f5fae", "#c4571b"
 STAGE, TRACE = (20, 22, 26), (106, 165, 236)   # behind the cloud; the path in it
 MAP = (1200, 694)      # pixels of the picture of the cloud
-DOT, LARGEST = 1.3, 5  # of a point: side against the mean distance of points over the picture; pixels
+DOT, LARGEST = 1.8, 5  # of a point: side against the mean distance of points over the picture; pixels
 
 
 def write_figure(run_folder: Path, path: Path, frames: Iterable[tuple[int, np.ndarray]] | None = None) -> Path:
@@ -96,7 +96,7 @@ def _column(cells: Sequence[Axes], title: str, pictures: Sequence[np.ndarray | N
 def _bar(axes: Axes, colours: UInt8[np.ndarray, "256 3"], ticks: Sequence[tuple[float, float]], unit: str) -> None:
     axes.imshow(colours[None], extent=(0, 1, 0.72, 1), aspect="auto")
     axes.set(xlim=(0, 1), ylim=(0, 1))
-    for value, place in spread(list(ticks), 0.2):
+    for value, place in spread(list(ticks), 0.16):
         axes.text(place, 0.62, number(value, 2) + unit, ha="center", va="top", fontsize=8, color=SOFT)
 
 

@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
+from epipole.cli import main
 from epipole.types.errors import InputError
 from epipole.viewer.figure import render_cloud, shaded, write_figure
 from epipole.viewer.run_folder import Cloud
@@ -20,6 +21,15 @@ def test_writes_a_picture_with_the_footage_in_it(run_folder, tmp_path):
 def test_missing_pieces_stay_blank(run_folder, tmp_path, name):
     (run_folder / name).unlink()
     assert write_figure(run_folder, tmp_path / "overview.png").stat().st_size > 10_000
+
+
+def test_show_writes_it_and_says_where(run_folder, tmp_path, capsys):
+    out = tmp_path / "overview.png"
+    assert main(["show", str(run_folder), "--figure", str(out)]) == 0
+    assert capsys.readouterr().out.strip() == str(out)
+    assert cv2.imread(str(out)).shape[1] > 1000
+    assert main(["show", str(run_folder), "--figure", str(tmp_path / "none" / "overview.png")]) == 2
+    assert "none" in capsys.readouterr().err
 
 
 def test_nothing_to_show_is_refused(run_folder, tmp_path):
