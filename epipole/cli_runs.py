@@ -22,7 +22,8 @@ def _scale(options: Namespace) -> None:
     from .recipes.scale_run import scale_run
     from .types.known import Known
 
-    found = scale_run(options.run, Known(**{field.name: getattr(options, field.name) for field in fields(Known)}))
+    found = scale_run(options.run, Known(**{field.name: getattr(options, field.name) for field in fields(Known)}),
+                      options.clip)
     Run(options.run).report()
     print(scaling_text(found._asdict()))
 

@@ -55,7 +55,8 @@ def _learn(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--truth", type=Path, metavar="FOLDER", help="plain folder to judge the result against")
     sub.add_argument("--scale", metavar="SPEC",
                      help="what is known in metres, as for `epipole scale`: height=M, distance=FRAME,X1,Y1,X2,Y2,M, "
-                     "poses=FILE, speed=V or gps=FILE[,start=S] (default: nothing, the run is up to scale)")
+                     "poses=FILE, speed=V, gps=FILE, imu=FILE or stereo=FOLDER,baseline=M (default: nothing, the run "
+                     "is up to scale)")
     seeded(sub)
 
 
@@ -94,9 +95,17 @@ def _scale(sub: argparse.ArgumentParser) -> None:
                        help="where the camera was, in metres: KITTI, TUM, `t x y z` (t in s) or `x y z` a line")
     known.add_argument("--speed", type=number_or_file, metavar="V", help="m/s, or file of lines `t v` (s, m/s)")
     known.add_argument("--gps", type=Path, metavar="FILE", help="GPX, NMEA, or lines `t lat lon [alt]` (s, degrees, m)")
+    known.add_argument("--imu", type=Path, metavar="FILE",
+                       help="lines `t wx wy wz ax ay az` (s, rad/s, m/s^2), as imu.csv of `epipole world --truth imu`; "
+                       "in the camera's axes, or with T_camera_imu.txt (4x4) beside it")
+    known.add_argument("--stereo", type=Path, metavar="FOLDER",
+                       help="the right camera's images, rectified with the footage; needs --baseline")
+    sub.add_argument("--baseline", type=positive, metavar="M", help="between the cameras of --stereo")
     sub.add_argument("--start", type=finite, metavar="S",
-                     help="what the clock of these fixes shows at the first frame, s; that of GPX and NMEA begins with "
-                     "the first fix (default: 0)")
+                     help="what the clock of --gps or --imu shows at the first frame, s; that of GPX and NMEA begins "
+                     "with the first fix (default: 0)")
+    sub.add_argument("--clip", type=Path, metavar="CLIP",
+                     help="the run's footage, which --stereo reads, where it is no longer where it was")
     sub.add_argument("--fps", type=positive, metavar="N", help="frames per second of a folder of images")
 
 

@@ -393,7 +393,8 @@ def test_scale_wants_one_thing_known(run, arguments, capsys):
     assert "usage" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--poses", "none.txt"], ["--gps", "none.gpx"],
+@pytest.mark.parametrize("arguments", [["--poses", "none.txt"], ["--gps", "none.gpx"], ["--imu", "none.csv"],
+                                       ["--stereo", "none"], ["--stereo", "none", "--baseline", "1"],
                                        ["--speed", "1", "--start", "3"]])
 def test_scale_that_cannot_be_found_is_a_sentence(run, arguments, capsys):
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}

@@ -16,8 +16,11 @@ DAMAGED = (OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile, zl
 """What numpy raises, at opening or at reading, for an .npz that is missing, cut short or something else."""
 
 
-def read_table(path: str | Path, columns: tuple[int, ...], what: str) -> Float64[np.ndarray, "rows columns"]:
-    """Rows of whitespace-separated numbers; empty lines and what follows '#' are skipped.
+def read_table(
+    path: str | Path, columns: tuple[int, ...], what: str, named: bool = False
+) -> Float64[np.ndarray, "rows columns"]:
+    """Rows of whitespace-separated numbers; empty lines and what follows '#' are skipped. `named`: of numbers separated
+    by commas, too, and their names in the first line are skipped as well.
 
     Raises InputError, naming the file and line, for what is missing, not a finite number, or has not one of `columns`
     numbers a line. `what` says in words what a line should hold.
@@ -29,6 +32,9 @@ def read_table(path: str | Path, columns: tuple[int, ...], what: str) -> Float64
         raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not a text file; it should hold {what}") from error
+    if named:
+        lines = [line.replace(",", " ") for line in lines]
+        lines = ["#", *lines[1:]] if lines and lines[0].strip()[:1].isalpha() else lines
     rows: list[list[float]] = []
     for number, line in enumerate(lines, 1):
         if words := line.split("#")[0].split():

@@ -20,6 +20,7 @@ from ..types.errors import InputError
 FEWEST = 3              # frames, or pieces of a path, that have to show the factor
 WIDEST = 35.0           # per cent by which they may differ
 FAR_OFF = 0.15          # of a path's extent, by which it may miss the known one (median)
+SEEN = 0.05             # share of a frame's pixels whose depth has to be known
 AGREES = 0.15           # depth of a point as two frames see it
 ROUNDS = 10             # of reweighting
 PIECES = 10             # of a path, whose ends are as far apart as a piece is long
@@ -131,6 +132,20 @@ def by_fixes(positions: Float[Tensor, "n 3"], metres: Float[Tensor, "n 3"]) -> S
     factors = (known * mine).sum(-1)[long] / length[long] ** 2
     return agreed(factors.tolist(), "fixes of a satellite receiver (GPS)", "the camera hardly moves")._replace(
         factor=float(scale))
+
+
+def by_depth(pairs: Iterable[tuple[Float[Tensor, "h2 w2"], Float[Tensor, "h w"]]], by: str) -> Scale:
+    """From depth that is known in m for some pixels of frames, NaN elsewhere, beside the map's of the same frames, in
+    any size: the median of their ratio. Frames in which fewer than `SEEN` of the pixels are known tell nothing."""
+    factors, asked = [], 0
+    for metres, depth in pairs:
+        rows, columns = (((torch.arange(n) + 0.5) * m / n - 0.5).round().long()
+                         for n, m in zip(depth.shape, metres.shape, strict=True))
+        ratio = metres[rows][:, columns] / depth
+        ratio, asked = ratio[(depth > 0) & (ratio > 0) & ratio.isfinite()], asked + 1
+        if len(ratio) >= SEEN * depth.numel():
+            factors.append(float(ratio.quantile(0.5)))
+    return agreed(factors, by, f"{len(factors)} of {asked} frames have depth in m")
 
 
 def by_speed(

@@ -12,13 +12,18 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from ..formats.gps import read_gps
+from ..formats.inertial import read_imu
 from ..formats.run import RunFiles
 from ..formats.track import read_speed, read_track
 from ..pipelines import scale
+from ..pipelines.inertial_scale import by_inertia
 from ..pipelines.scale import Scale
+from ..sources.video import open_footage
 from ..types.errors import InputError
 from ..types.known import Known
-from .scale_tracks import Clip, fixes, positions, speeds
+from .mesh_run import footage_of
+from .scale_tracks import Clip, fixes, positions, readings, speeds
+from .stereo_scale import by_stereo, check_stereo
 
 SOME = 200      # frames that are asked, evenly spread
 LEAST_APART, STRETCHES = 5, 80      # frames over which the direction of motion is taken: a stretch of so many, at least
@@ -32,6 +37,10 @@ def check_readable(known: Known) -> None:
         read_speed(known.speed, np.zeros(1))
     if known.gps is not None:
         read_gps(known.gps)
+    if known.imu is not None:
+        read_imu(known.imu)
+    if known.stereo is not None:
+        open_footage(known.stereo)
 
 
 def check_fits(known: Known, clip: Clip) -> None:
@@ -49,11 +58,17 @@ def check_fits(known: Known, clip: Clip) -> None:
                                  "the footage shows; use another measurement")
         case "gps":
             fixes(known, clip)
+        case "imu":
+            readings(known, clip)
+        case "stereo" if clip.footage is not None:
+            check_stereo(known, clip.footage, len(clip.timestamps))
 
 
-def find_scale(run: RunFiles, known: Known) -> Scale:
-    """The factor from the run's present unit to metres. Raises InputError where it cannot be found."""
-    clip = Clip(run.timestamps, bool((run.about.get("footage") or {}).get("fps")), run.image_size)
+def find_scale(run: RunFiles, known: Known, footage: str | Path | None = None) -> Scale:
+    """The factor from the run's present unit to metres; `footage` is the run's, where it is no longer where it was, and
+    is read where frames are compared. Raises InputError where the factor cannot be found."""
+    frames = footage_of(run, footage) if known.what == "stereo" else None
+    clip = Clip(run.timestamps, bool((run.about.get("footage") or {}).get("fps")), run.image_size, frames)
     check_fits(known, clip)
     return FINDERS[known.what](run, known, clip)
 
@@ -78,6 +93,17 @@ def _by_speed(run: RunFiles, known: Known, clip: Clip) -> Scale:
 def _by_gps(run: RunFiles, known: Known, clip: Clip) -> Scale:
     found = fixes(known, clip)
     return scale.by_fixes(torch.from_numpy(found.along(run.path)), torch.from_numpy(found.metres))
+
+
+def _by_imu(run: RunFiles, known: Known, clip: Clip) -> Scale:
+    covered, times, read = readings(known, clip)
+    return by_inertia(torch.from_numpy(run.path[covered]), torch.from_numpy(times), read)
+
+
+def _by_stereo(run: RunFiles, known: Known, clip: Clip) -> Scale:
+    if clip.footage is None:
+        raise TypeError("stereo compares frames of the footage")
+    return by_stereo(run, known, clip.footage)
 
 
 def _distance(known: Known, clip: Clip) -> tuple[int, Float64[Tensor, "2 2"], float]:
@@ -120,4 +146,5 @@ def _depth_of(run: RunFiles) -> Callable[[int], Tensor]:
 
 FINDERS: dict[str, Callable[[RunFiles, Known, Clip], Scale]] = {
     "height": _by_height, "distance": _by_distance, "poses": _by_poses, "speed": _by_speed, "gps": _by_gps,
+    "imu": _by_imu, "stereo": _by_stereo,
 }

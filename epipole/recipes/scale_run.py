@@ -26,9 +26,9 @@ from .find_scale import find_scale
 LARGEST = np.float32(np.finfo(np.float16).max)
 
 
-def scale_run(folder: str | Path, known: Known) -> Scale:
+def scale_run(folder: str | Path, known: Known, footage: str | Path | None = None) -> Scale:
     """Finds the scale of a finished run, writes it to run.yaml and applies it to every output. Returns it, counted
-    from the unit that was learned.
+    from the unit that was learned. `footage` is the run's, where it is no longer where it was.
 
     Raises InputError where it cannot be found, or the run is not finished, or nothing can be written; the folder is
     then as it was.
@@ -37,24 +37,24 @@ def scale_run(folder: str | Path, known: Known) -> Scale:
     run = RunFiles(folder)
     if not run.finished:
         raise InputError(f"{folder} is not finished; the same `epipole learn` again finishes it")
-    return _rescaled(run, known)
+    return _rescaled(run, known, footage)
 
 
-def give_metres(folder: Path, known: Known) -> dict[str, Any]:
+def give_metres(folder: Path, known: Known, footage: Path | None = None) -> dict[str, Any]:
     """The same for a run that was asked for metres before it learned, finished or not. Where the scale cannot be found
     the run keeps its unit, and a warning in run.yaml says why. Returns what stands there then."""
     finish_interrupted(folder)
     run = RunFiles(folder)
     run.about["arguments"] = dict(run.about["arguments"]) | {"scale": str(known)}
     try:
-        _rescaled(run, known)
+        _rescaled(run, known, footage)
     except InputError as error:
         write_description(folder, run.about | {"warnings": [*_told(run), f"{WITHOUT_METRES}: {error}"]})
     return RunFiles(folder).about
 
 
-def _rescaled(run: RunFiles, known: Known) -> Scale:
-    found = find_scale(run, known)
+def _rescaled(run: RunFiles, known: Known, footage: str | Path | None) -> Scale:
+    found = find_scale(run, known, footage)
     before = float((run.about.get("scaling") or {}).get("factor", 1.0))
     found = found._replace(factor=before * found.factor)
     run.about["warnings"] = _told(run)

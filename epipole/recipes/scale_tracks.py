@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float64
 
 from ..formats.gps import read_gps
+from ..formats.inertial import read_imu
 from ..formats.track import interpolated, read_speed, read_track
+from ..pipelines.inertial_scale import LEAST_FELT, LEAST_FRAMES, NO_MOTION, SHORTEST, Readings, excitation
 from ..pipelines.scale import CLEAR, FEWEST
+from ..sources.footage import Footage
 from ..types.errors import InputError
 from ..types.known import Known
 
@@ -21,6 +25,7 @@ class Clip(NamedTuple):
     timestamps: Float64[np.ndarray, "f"]    # s
     timed: bool                             # whether the footage tells them
     size: tuple[int, int]                   # width and height, px
+    footage: Footage | None = None          # its frames, where they are asked for
 
     def times(self, fps: float | None) -> Float64[np.ndarray, "f"] | None:
         """Of the frames in s; None where nobody knows them."""
@@ -86,6 +91,25 @@ def fixes(known: Known, clip: Clip) -> Fixes:
         raise InputError(f"scale cannot be found by GPS: the fixes lie within {extent:.3g} m and tremble by "
                          f"{noise:.3g} m; use another measurement")
     return found
+
+
+def readings(known: Known, clip: Clip) -> tuple[Bool[np.ndarray, "f"], Float64[np.ndarray, "n"], Readings]:
+    """Frames that an inertial sensor's readings cover, their times, and the readings in the camera's axes and time.
+    Raises InputError where these are of another time, or feel no change of velocity."""
+    if known.imu is None:
+        raise TypeError("the readings are not what is known")
+    times, read = needed_times(known, clip, "imu"), read_imu(known.imu)
+    clock = read.times - (known.start or 0.0)
+    covered = (times >= clock[0]) & (times <= clock[-1])
+    if covered.sum() < FEWEST * LEAST_FRAMES or np.ptp(times[covered]) < FEWEST * SHORTEST:
+        raise InputError(f"{known.imu} has readings of {covered.sum()} of the clip's {len(times)} frames, and "
+                         f"{FEWEST * SHORTEST:g} s are needed; give the time of the first frame by the file's clock, "
+                         "in s, as start=S")
+    R, lever = read.T_camera_imu[:3, :3], read.T_camera_imu[:3, 3].copy()
+    turned = Readings(*(torch.from_numpy(a) for a in (clock, read.gyro @ R.T, read.force @ R.T, lever)))
+    if excitation(torch.from_numpy(times[covered]), turned) < LEAST_FELT:
+        raise InputError(NO_MOTION)
+    return covered, times[covered], turned
 
 
 def rough(metres: Float64[np.ndarray, "n 3"]) -> float:

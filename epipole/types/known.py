@@ -10,7 +10,8 @@ from typing import Any
 
 from .errors import InputError
 
-FORMS = "height=M, distance=FRAME,X1,Y1,X2,Y2,M, poses=FILE, speed=V, speed=FILE or gps=FILE"
+FORMS = "height=M, distance=FRAME,X1,Y1,X2,Y2,M, poses=FILE, speed=V, speed=FILE, gps=FILE, imu=FILE or " \
+        "stereo=FOLDER,baseline=M"
 
 
 @dataclass(frozen=True)
@@ -22,13 +23,19 @@ class Known:
     poses: Path | None = None                       # file of positions, see `epipole.formats.track`
     speed: float | Path | None = None               # m/s, or file of times and speeds
     gps: Path | None = None                         # file of fixes, see `epipole.formats.gps`
-    start: float | None = None                      # s, what the clock of these fixes shows at the first frame (0)
+    imu: Path | None = None                         # file of readings, see `epipole.formats.inertial`
+    stereo: Path | None = None                      # folder of the right camera's images, rectified with the clip's
+    baseline: float | None = None                   # between these two cameras, m
+    start: float | None = None                      # s, what the clock of gps or imu shows at the first frame (0)
     fps: float | None = None                        # of footage that does not tell its times
 
     def __post_init__(self) -> None:
-        """Raises InputError for a clock that nothing was measured by."""
-        if self.start is not None and self.gps is None:
-            raise InputError("the start is what the clock of a file shows at the first frame; give it with gps=FILE")
+        """Raises InputError for a clock that nothing was measured by, and a pair of cameras nobody knows how far
+        apart."""
+        if self.start is not None and self.gps is None and self.imu is None:
+            raise InputError("the start is what the clock of a file shows at the first frame; give it with gps or imu")
+        if (self.stereo is None) != (self.baseline is None):
+            raise InputError("stereo needs both the folder of the right camera's images and the baseline in m")
 
     @property
     def what(self) -> str:
@@ -51,8 +58,8 @@ def _words(value: float | Path | tuple[float, ...]) -> str:
 
 def known(text: str) -> Known:
     """What such words say: `height=1.65`, `distance=12,80,200,310,204,2.4`, `poses=track.txt`, `speed=13.9`, with
-    `,fps=10` behind them where the footage does not tell its times; or `gps=track.gpx,start=12.5`. Raises InputError
-    for any others."""
+    `,fps=10` behind them where the footage does not tell its times; or `gps=track.gpx,start=12.5`, likewise
+    `imu=imu.csv`; or `stereo=right,baseline=0.12`. Raises InputError for any others."""
     words, more = text.split(","), dict[str, Any]()
     while len(words) > 1 and words[-1].partition("=")[0] in SUFFIXES:
         suffix, _, number = words.pop().partition("=")
@@ -105,8 +112,9 @@ def distance(text: str) -> tuple[float, ...]:
 
 NAMES: dict[str, Callable[[str], Any]] = {
     "height": lambda text: positive(text, "a height in m"), "distance": distance, "poses": Path,
-    "speed": number_or_file, "gps": Path,
+    "speed": number_or_file, "gps": Path, "imu": Path, "stereo": Path,
 }
 SUFFIXES: dict[str, Callable[[str], float]] = {
-    "start": finite, "fps": lambda text: positive(text, "frames per second"),
+    "baseline": lambda text: positive(text, "a baseline in m"), "start": finite,
+    "fps": lambda text: positive(text, "frames per second"),
 }

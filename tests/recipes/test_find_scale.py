@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from epipole.recipes.find_scale import check_fits, check_readable
-from epipole.recipes.scale_tracks import Clip, fixes
+from epipole.recipes.scale_tracks import Clip, fixes, readings
 from epipole.types.errors import InputError
 from epipole.types.known import Known
 
@@ -103,3 +103,35 @@ def test_fixes_have_to_be_the_clips(tmp_path):
         check_fits(known, CLIP)
     write_fixes(file, 100 + np.arange(30), 3 * np.arange(30.0) + np.random.default_rng(0).normal(size=30))
     check_fits(known, UNTIMED)  # as many as frames
+
+
+def test_readings_are_in_the_cameras_axes_and_time(tmp_path):
+    """A sensor whose x axis is the camera's y axis, and whose clock is 50 s ahead."""
+    t, file = np.arange(0, 12, 0.02), tmp_path / "imu.csv"
+    np.savetxt(file, np.c_[t + 50, np.zeros((len(t), 3)), 3 * np.sin(2 * t), np.zeros(len(t)), np.full(len(t), 9.81)])
+    T = np.eye(4)
+    T[:2, :2], T[0, 3] = [[0, -1], [1, 0]], 0.1
+    np.savetxt(tmp_path / "T_camera_imu.txt", T)
+    clip = Clip(np.arange(120) / 10, True, (64, 48))
+    known = Known(imu=file, start=50.0)
+    covered, times, read = readings(known, clip)
+    assert covered.all()
+    np.testing.assert_allclose(times, clip.timestamps)
+    np.testing.assert_allclose(read.times, t, atol=1e-9)
+    np.testing.assert_allclose(read.force, np.c_[np.zeros(len(t)), 3 * np.sin(2 * t), np.full(len(t), 9.81)], atol=1e-9)
+    np.testing.assert_allclose(read.lever, [0.1, 0, 0])
+    check_readable(known)
+    check_fits(known, clip)
+
+
+def test_readings_have_to_be_the_clips(tmp_path):
+    t, file = np.arange(0, 12, 0.02), tmp_path / "imu.csv"
+    known, clip = Known(imu=file), Clip(np.arange(120) / 10, True, (64, 48))
+    with pytest.raises(InputError, match=r"imu\.csv"):
+        check_readable(known)
+    np.savetxt(file, np.c_[t, np.zeros((len(t), 5)), np.full(len(t), 9.81)])
+    check_readable(known)
+    for wrong, there, said in ((known, clip, "too evenly"), (Known(imu=file, start=99.0), clip, "start=S"),
+                               (known, clip._replace(timed=False), "fps=N"), (known, CLIP, "imu")):
+        with pytest.raises(InputError, match=said):
+            check_fits(wrong, there)

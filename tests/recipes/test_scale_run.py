@@ -12,7 +12,11 @@ from epipole.formats import colmap, kitti, mesh, nerfstudio, ply, png16, tum
 from epipole.formats.calibration import pinhole
 from epipole.formats.run import SCALING, WITHOUT_METRES, RunFiles
 from epipole.recipes import scale_run as program
+from epipole.recipes.find_scale import find_scale
 from epipole.recipes.scale_run import apply_scale, finish_interrupted, give_metres, scale_run
+from epipole.sources.worlds.clip_truths import write_imu
+from epipole.sources.worlds.spec import Spec
+from epipole.sources.worlds.world import World
 from epipole.types.errors import InputError
 from epipole.types.known import Known
 from tests.runs import FRAMES, HEIGHT, WIDTH, K, true_depth, true_path, write_run
@@ -106,6 +110,20 @@ def test_fixes_of_a_receiver(run):
     found = scale_run(run, Known(gps=run.parent / "fixes.txt"))
     assert found.factor == pytest.approx(100 / UNIT, rel=5e-3)
     assert "GPS" in RunFiles(run).about["scaling"]["by"]
+
+
+def test_readings_of_an_imu(tmp_path):
+    """As a world writes them, beside its exact path."""
+    world = World(Spec("room", difficulty=0, frames=360, width=16, height=16), {"image"})
+    path = world.poses.numpy().copy()
+    path[:, :3, 3] *= UNIT
+    folder = write_run(tmp_path / "run", UNIT)
+    tum.write(folder / "path_tum.txt", np.arange(360) / 30, path)
+    kitti.write_poses(folder / "path_kitti.txt", path)
+    write_imu(world, tmp_path)
+    found = find_scale(RunFiles(folder), Known(imu=tmp_path / "imu.csv"))
+    assert found.factor == pytest.approx(1 / UNIT, rel=0.01)
+    assert found.spread_percent < 2
 
 
 def test_what_is_impossible_leaves_the_folder_as_it_was(run, monkeypatch):

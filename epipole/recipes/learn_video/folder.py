@@ -80,11 +80,11 @@ def mend(out: Path) -> None:
             finish_interrupted(out)
 
 
-def scale_again(out: Path, scale: Known | None) -> None:
+def scale_again(out: Path, scale: Known | None, clip: Path) -> None:
     """Gives a finished run metres that were not asked for, or not found, before."""
     about = RunFiles(out).about
     if scale is not None and (about["arguments"].get("scale") != str(scale) or "scaling" not in about):
-        give_metres(out, scale)
+        give_metres(out, scale, clip)
 
 
 def together(judged: list[Score], own: list[dict[str, Any]]) -> list[Mapping[str, Any]]:

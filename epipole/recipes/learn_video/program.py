@@ -85,7 +85,7 @@ def learn_video(
     mend(out)
     if about := finished(out):
         judge_again(out, about, truth)
-        scale_again(out, scale)
+        scale_again(out, scale, clip)
         return out
     torch.manual_seed(seed)
     with alone(out / "work"), Progress() if not quiet else nullcontext() as progress:
@@ -110,7 +110,7 @@ def learn_video(
             about = write_outputs(out, footage, seen, depth, moved, result, device=str(where), progress=tell)
         if scale is not None:
             with run.phase("scale"):
-                about = give_metres(out, scale)
+                about = give_metres(out, scale, clip)
         conclude(run, about | {"turns": turns(run.work, keys, stores, learned)}, scores, truth)
     return out
 
@@ -200,5 +200,5 @@ def usable(run: Run, footage: Footage, truth: Path | None, scale: Known | None) 
     if truth is not None:
         check_same_clip(read_truth(truth), len(seen.times), (seen.width, seen.height))
     if scale is not None:
-        check_fits(scale, Clip(seen.times, bool(footage.fps), (seen.width, seen.height)))
+        check_fits(scale, Clip(seen.times, bool(footage.fps), (seen.width, seen.height), footage))
     return seen
