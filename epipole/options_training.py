@@ -59,6 +59,7 @@ def bench(sub: argparse.ArgumentParser) -> None:
                      help="of test images; 0: as they are (default: as in training)")
     sub.add_argument("--spoil", nargs="+", default=(), choices=("dark", "blur"), metavar="HOW",
                      help="judge on worse test images, too, a table for each: dark, blur")
+    sub.add_argument("--colmap", action="store_true", help="motion: COLMAP beside the baselines (needs pycolmap)")
     sub.add_argument("--world-frames", type=count, default=64, metavar="N", help="length of a world (default: 64)")
     sub.add_argument("--batch", type=count, default=4, metavar="N", help="samples a step (default: 4)")
     sub.add_argument("--rate", type=positive, default=2e-4, metavar="R", help="learning rate (default: 2e-4)")

@@ -121,8 +121,10 @@ def judge_paths(method: Method, parts: Sequence[Source], looks: Looks) -> list[S
 
 def path_of(method: Method, views: Source, looks: Looks) -> Float64[np.ndarray, "F 4 4"]:
     """The path through every `gap`-th of single views, joined from the paths of clips, each of which begins with the
-    last frame of the one before. Raises InputError where there are fewer frames than a clip has."""
+    last frame of the one before; for a method that is to see them as a `whole`, at once. Raises InputError where there
+    are fewer frames than a clip has."""
     count, length = len(range(0, len(views), looks.gap)), looks.frames
+    length = max(count, length) if getattr(method, "whole", False) else length
     if count < max(length, 2):
         raise InputError(f"a path needs sequences of at least {max(length, 2)} frames, {looks.gap} apart, not {count}; "
                          "give longer ones, or a smaller gap")

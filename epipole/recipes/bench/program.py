@@ -16,11 +16,13 @@ import torch
 from ...engine.checkpoint import write_bytes
 from ...engine.fit import Train, torch_device
 from ...engine.log import Progress
+from ...methods.colmap import Colmap
 from ...sources.augment import augmented
 from ...sources.source import Source
 from ...sources.spoil import WAYS, Spoiled
 from ...systems import load
 from ...types.errors import EpipoleError, InputError
+from ...types.predictions import Motion
 from ..samples import Shape, parse_data, samples
 from ..staged import SCHEDULES
 from ..train import installed, versions
@@ -57,6 +59,7 @@ class Bench:
     augment: bool = False                   # as `epipole train --augment`
     staged: bool = False                    # as `epipole train --staged`, those that have stages
     bf16: bool = False                      # as `epipole train --bf16`
+    colmap: bool = False                    # of motion: COLMAP beside the other baselines
     spoil: Sequence[str] = ()               # ways (see sources.spoil) in which test images are worse, a table for each
     device: str = "auto"
 
@@ -74,7 +77,7 @@ class Bench:
 
     def binding(self) -> dict[str, Any]:
         """What decides the trained systems; the rest may change from call to call."""
-        free = ("systems", "seeds", "test", "test_width", "spoil", "device")
+        free = ("systems", "seeds", "test", "test_width", "spoil", "colmap", "device")
         return {name: value for name, value in asdict(self).items()
                 if name not in free and (name != "staged" or value)}  # the folders of others have no such word
 
@@ -90,6 +93,8 @@ def bench(asked: Bench, out: Path, progress: Progress | None = None) -> dict[str
     field, data, shape, cache = field_named(asked.field), parse_data(asked.train), asked.shape(), out / "work" / "data"
     texts = {text: parse_data(text) for text in asked.test}
     torch_device(asked.device)
+    if asked.colmap and field.prediction is not Motion:
+        raise InputError(f"COLMAP finds paths, and is no rival in {asked.field}: leave it out")
     entrants = entrants_of(asked.field, asked.systems, asked.preset)
     check_same(out, asked.binding())
     tests = spoiled({text: field.tests(each, shape, cache) for text, each in texts.items()}, asked.spoil)
@@ -137,7 +142,8 @@ def _baselines(asked: Bench, field: Field, train: Source, tests: Tests, out: Pat
         file = out / "baselines" / f"{baseline.name.replace(' ', '_')}.json"
         return judged(lambda: baseline.method, tests, field.judge, asked.looks(baseline.metric), file)
 
-    return {baseline.name: [cell(baseline)] for baseline in field.baselines(train, asked.looks())}
+    rivals = [Baseline("COLMAP", Colmap(), metric=False)] if asked.colmap else []
+    return {baseline.name: [cell(baseline)] for baseline in field.baselines(train, asked.looks()) + rivals}
 
 
 def _check_judged(rivals: dict[str, list[Cell]], tests: Tests) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import statistics
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import yaml
 
 from epipole.cli import main
 from epipole.judges.score import Score
+from epipole.methods.motion import MeanMotion
 from epipole.recipes.bench import FIELDS, Bench, bench, cells, entrants, systems_of
 from epipole.recipes.bench.cells import Cell
 from epipole.recipes.bench.fields import knows_metres
@@ -127,6 +129,22 @@ def test_those_that_have_stages_are_trained_in_them_where_that_is_asked_for(pair
     assert sorted(set(phases)) == ["far", "near"]
     with pytest.raises(InputError, match="other arguments"):
         bench(asked(pairs, seeds=1, steps=6), tmp_path / "out")
+
+
+def test_colmap_is_a_rival_in_motion_where_it_is_asked_for_and_installed(tmp_path, monkeypatch):
+    truth = str(write_truth(tmp_path / "truth"))
+    monkeypatch.setitem(sys.modules, "pycolmap", None)
+    results = bench(Bench("motion", ("deepvo",), truth, (truth,), steps=1, seeds=1, width=32, device="cpu",
+                          colmap=True), tmp_path / "out")
+    assert "COLMAP was not judged here: COLMAP needs pycolmap" in results["tables"][0]["notes"][0]
+    monkeypatch.setattr("epipole.recipes.bench.program.Colmap", lambda: MeanMotion(torch.eye(4)))
+    results = bench(Bench("motion", ("deepvo",), truth, (truth,), steps=1, seeds=1, width=32, device="cpu",
+                          colmap=True), tmp_path / "out")
+    rows = {entry["name"]: entry["scores"] for entry in results["tables"][0]["rows"]}
+    assert "ate_percent" in rows["COLMAP"]
+    assert not any(name.endswith("[m]") for name in rows["COLMAP"])
+    with pytest.raises(InputError, match="no rival in depth"):
+        bench(Bench("depth", ("fcrn",), truth, (truth,), colmap=True), tmp_path / "depth")
 
 
 def test_an_interrupted_bench_goes_on_to_the_same_table(pairs, tmp_path, monkeypatch):

@@ -87,6 +87,20 @@ def test_paths_of_clips_join_to_the_whole_path(truth, tmp_path, frames, gap):
     assert by_name(judge_paths(told_the_truth, [part], looks))["ate [m]"] < 1e-5
 
 
+def test_a_method_that_wants_a_whole_sequence_sees_it_at_once(truth, tmp_path):
+    class Whole:
+        whole, lengths = True, []
+
+        def __call__(self, views: Views) -> Motion:
+            self.lengths.append(views.image.shape[1])
+            return told_the_truth(views)
+
+    (part,) = sequences(parse_data(str(truth)), Shape(), tmp_path)
+    method = Whole()
+    np.testing.assert_allclose(path_of(method, part, Looks(None, 3, 2)), true_path()[::2], atol=1e-5)
+    assert method.lengths == [len(true_path()[::2])]
+
+
 def test_a_sequence_shorter_than_a_clip_is_refused(truth, tmp_path):
     (part,) = sequences(parse_data(f"{truth}@0-3"), Shape(), tmp_path)
     with pytest.raises(InputError):
