@@ -168,11 +168,25 @@ class Log:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of a log; a last line that a kill cut in half is left out."""
-    lines = []
-    for text in path.read_text(encoding="utf-8").splitlines():
-        try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:
-            break  # only the last line can be incomplete: each is flushed before the next begins
-    return lines
+    """The lines of a log; a last line that a kill cut in half is left out. Raises InputError for any other damage."""
+    try:
+        *whole, cut = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
+    lines = [_line(text) for text in whole]
+    if None in lines:
+        raise InputError(f"{path} is damaged in line {lines.index(None) + 1}; take that line out, or start again in "
+                         "another folder")
+    last = _line(cut)  # each is flushed before the next begins: only this one can be incomplete
+    return [line for line in [*lines, last] if line is not None]
+
+
+def _line(text: bytes) -> dict[str, Any] | None:
+    """What a line says; None where it is none that `Log` writes."""
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return None
+    kinds = {"phase": str, "step": int, "seconds": int | float, "loss": dict}
+    right = isinstance(line, dict) and all(isinstance(line.get(name), kind) for name, kind in kinds.items())
+    return line if right else None

@@ -133,6 +133,25 @@ def test_resuming_cuts_the_steps_that_are_taken_again_and_half_a_line(tmp_path):
     assert 70 <= lines[-1]["seconds"] < 80  # the clock goes on where it stopped
 
 
+@pytest.mark.parametrize("damage", [b"", b"{", b"\xff\xfe", b"\0\0\0", b"12", b"{}", b'{"phase": "a", "step": "x"}'])
+def test_a_damaged_line_is_a_sentence_that_names_it(tmp_path, damage):
+    path = tmp_path / "log.jsonl"
+    log = Log(path, "learn")
+    log.start(0, 3)
+    for step in range(3):
+        log.step(step, {"a": 1.0})
+    lines = path.read_bytes().split(b"\n")
+    path.write_bytes(b"\n".join([lines[0], damage, *lines[2:]]))
+    for read in (lambda: read_log(path), lambda: Log(path, "learn").start(1, 3)):
+        with pytest.raises(InputError, match="line 2"):
+            read()
+    path.write_bytes(b"\n".join([*lines[:2], damage]))  # the last one, cut by a kill
+    assert [line["step"] for line in read_log(path)] == [0, 1]
+    path.unlink()
+    with pytest.raises(InputError, match=r"log\.jsonl"):
+        read_log(path)
+
+
 def test_progress_begins_where_the_training_resumes(tmp_path):
     out, clock = io.StringIO(), Clock()
     log = Log(None, "learn", Progress(out, clock=clock))
