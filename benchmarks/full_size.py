@@ -1,10 +1,14 @@
 """One step of training of every system at the size of its paper: peak memory and time of the processor.
 
-    python benchmarks/full_size.py [SYSTEM ...] [--threads 1]
+    python benchmarks/full_size.py [SYSTEM ...] [--threads 1] [--count]
 
 Each step has a process of its own, a batch of one sample with the pixels and number of views of the paper, its port or
 its data (VINet's and DeepVO's clips of 5 views are ours), and noise to learn: loss, gradient and AdamW, whose moments
 are twice the weights. Those that take most memory come last.
+
+`--count` computes nothing, and so needs neither memory nor time: from the shapes alone it counts the memory of weights,
+gradient and moments, that of what is kept from the way forth for the way back, and the operations of convolutions and
+products of matrices both ways (those of an LSTM are not counted). What is needed only for a moment comes on top.
 """
 
 import argparse
@@ -17,6 +21,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from epipole.engine.fit import Train, fit
 from epipole.geometry.camera import intrinsics
@@ -87,6 +93,30 @@ def step(name: str, threads: int) -> str:
     return f"{weights / 1e6:.1f} M | {peak:.2g} GB | {seconds:.1f}"
 
 
+def counted(name: str) -> str:
+    """What one step of this system holds and does, as cells of the table."""
+    kept: dict[int, int] = {}
+
+    def keep(x: Tensor) -> Tensor:
+        kept[x.untyped_storage()._cdata] = x.untyped_storage().nbytes()
+        return x
+
+    with FakeTensorMode(), FlopCounterMode(display=False) as operations:
+        system = load(name)(presets(name)["paper"]).train()
+        views, weights = noise(SIZES[name]).keep(system.needs), list(system.parameters())
+        try:
+            with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+                total = torch.stack(list(system.loss(views).values())).sum()
+            total.backward()
+        except DataDependentOutputException:
+            return "depends on what it sees | – | –"
+    own = {p.untyped_storage()._cdata for p in weights}
+    held = sum(size for storage, size in kept.items() if storage not in own) / 1024**3
+    count = sum(p.numel() for p in weights)
+    return (f"{count / 1e6:.1f} M | {16 * count / 1024**3:.2f} + {held:.2f} GB | "
+            f"{operations.get_total_flops() / 1e12:.2f}")
+
+
 def alone(name: str, threads: int) -> str:
     """`step` in a process of its own, and a dash for what the machine could not hold."""
     def told(end: Connection) -> None:
@@ -109,12 +139,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("systems", nargs="*", metavar="SYSTEM", help="default: all")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--count", action="store_true")
     options = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, threads: {options.threads}\n\n"
-          "| system | a sample: views, px | weights | peak memory | CPU s |\n|---|---|---|---|---|", flush=True)
+          "| system | a sample: views, px | weights | "
+          + ("weights, gradient, moments + kept for the way back | 10^12 operations |" if options.count
+             else "peak memory | CPU s |") + "\n|---|---|---|---|---|", flush=True)
     for name in sorted(options.systems or SIZES, key=list(SIZES).index):
         size = SIZES[name]
-        print(f"| {name} | {size.views}, {size.width} x {size.height} | {alone(name, options.threads)} |", flush=True)
+        told = counted(name) if options.count else alone(name, options.threads)
+        print(f"| {name} | {size.views}, {size.width} x {size.height} | {told} |", flush=True)
 
 
 if __name__ == "__main__":
