@@ -23,12 +23,13 @@ from epipole.judges.depth import DepthFrame, judge_depth
 from epipole.judges.score import Score
 from epipole.recipes.learn_video.between import with_frames_between
 from epipole.recipes.learn_video.predict import Predictor
-from epipole.recipes.learn_video.program import given_intrinsics, path_from_flow
+from epipole.recipes.learn_video.program import path_from_flow
 from epipole.recipes.learn_video.solve import network_size
 from epipole.recipes.learn_video.stages import HOW, Run, key_images, look_at
 from epipole.recipes.learn_video.start import begin
 from epipole.recipes.learn_video.teach import Lessons
 from epipole.sources.plain import Truth, read_truth
+from epipole.sources.straight import seen_through
 from epipole.sources.video import open_footage
 from epipole.systems.depth.reprojection import PRESETS, Config, ReprojectionDepth
 from epipole.types.errors import EpipoleError
@@ -49,8 +50,9 @@ VARIANTS: dict[str, Config] = {
 def lessons_of(folder: Path, seed: int) -> Lessons:
     """The pairs, flow and path that the run learned from (as they were before its first stage)."""
     about = RunFiles(folder).about
-    footage, run = open_footage(Path(about["arguments"]["clip"])), Run(folder, None)
-    seen, given = look_at(run, footage), given_intrinsics(intrinsics_of(about["arguments"]["intrinsics"]), footage)
+    clip, K = Path(about["arguments"]["clip"]), intrinsics_of(about["arguments"]["intrinsics"])
+    (footage, known), run = seen_through(open_footage(clip), K), Run(folder, None)
+    seen, given = look_at(run, footage), None if known is None else torch.from_numpy(known)
     keys = key_images(run, footage, seen.key_frames, network_size(footage.width, footage.height))
     stores, path = path_from_flow(run, footage, seen, keys, given, about["arguments"]["seed"])
     return Lessons(*with_frames_between(run, footage, seen, keys, stores, path), seed)

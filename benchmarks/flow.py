@@ -51,7 +51,7 @@ def at_rest(views: Views) -> Views:
     at, z, front = reproject(views.depth[:1], T_second_first, views.K[:1], views.K[1:])
     met, inside = sample(views.depth[1:], at, "nearest")
     valid = views.depth_valid[:1] & front & inside & ((met <= 0) | ((met - z).abs() < APART * z))
-    flow = at - pixel_grid(*at.shape[-2:], at)
+    flow = at - pixel_grid(at.shape[-2], at.shape[-1], at)
     return Views(image=views.image, flow=torch.cat([flow, 0 * flow]),
                  flow_valid=torch.cat([valid, torch.zeros_like(valid)]))
 
@@ -75,8 +75,9 @@ def row(name: str, method: Method, views: list[Views], width: int) -> str:
 def methods(models: list[Path]) -> dict[str, Method]:
     """What is untrained, what was trained, and each of them refined."""
     learned = {str(m): load_model(m / "model.safetensors" if m.is_dir() else m) for m in models}
-    plain = {"no flow": FLOWS["none"], "DIS fast": FLOWS["dis_fast"], "DIS": FLOWS["dis"], **learned}
-    return plain | {f"{name} +v": Refined(method) for name, method in plain.items() if name != "no flow"}
+    plain: dict[str, Method] = {"no flow": FLOWS["none"], "DIS fast": FLOWS["dis_fast"], "DIS": FLOWS["dis"], **learned}
+    return plain | {f"{name} +v": Refined(method)  # type: ignore[arg-type]
+                    for name, method in plain.items() if name != "no flow"}
 
 
 def main() -> int:

@@ -17,7 +17,7 @@ from epipole.losses.ssim import C1, C2, ssim_l1
 try:
     import kornia
 except ImportError:
-    kornia = None
+    kornia = None  # type: ignore[assignment]
 
 B, H, W = 4, 192, 640
 

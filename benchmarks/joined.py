@@ -56,7 +56,7 @@ def table(frames: Iterator[tuple[int, dict[str, np.ndarray]]], truth: Truth) -> 
     """Prints a row for every word."""
     judged: dict[str, list[DepthFrame]] = {}
     for number, words in frames:
-        known = truth.depth[number]
+        known = truth.depth[number]  # type: ignore[index]
         for name, z in words.items():
             if len(known.z):
                 judged.setdefault(name, []).append(

@@ -75,6 +75,14 @@ def small(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return cv2.resize(labels, shape[::-1], interpolation=cv2.INTER_NEAREST)
 
 
+def read(file: Path) -> np.ndarray:
+    """An image as it is stored."""
+    found = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+    if found is None:
+        raise SystemExit(f"{file} is missing or damaged: render the world again")
+    return found
+
+
 def frames(world: Path, run: RunFiles) -> list[Seen]:
     """Every frame of the clip."""
     spec = World(Spec.from_yaml(world / "world.yaml"))
@@ -82,8 +90,8 @@ def frames(world: Path, run: RunFiles) -> list[Seen]:
     cars, road = (np.flatnonzero(spec.scene.kind == spec.scene.classes.index(name)) + 1 for name in ("car", "road"))
     truth, shape, out = read_truth(world), run.depth[0].shape, []
     for i in range(len(truth.images)):
-        labels = small(cv2.imread(str(world / "instance" / f"{i:06d}.png"), cv2.IMREAD_UNCHANGED), shape)
-        true = small(cv2.imread(str(world / "depth" / f"{i:06d}.png"), cv2.IMREAD_UNCHANGED) / np.float32(1000), shape)
+        labels = small(read(world / "instance" / f"{i:06d}.png"), shape)
+        true = small(read(world / "depth" / f"{i:06d}.png") / np.float32(1000), shape)
         out.append(Seen(i, run.depth[i], true, *(np.isin(labels, some) for some in (moving, cars, road))))
     return out
 
@@ -103,7 +111,7 @@ def picture(seen: list[Seen], run: RunFiles, world: Path, factor: float, file: P
     masks = np.load(run.folder / "mask.npz")
     for s in sorted(seen, key=lambda s: -s.moving.sum())[:SHOWN]:
         h, w = s.z.shape
-        image = cv2.resize(cv2.imread(str(images[s.number])), (w, h), interpolation=cv2.INTER_AREA)
+        image = cv2.resize(read(images[s.number]), (w, h), interpolation=cv2.INTER_AREA)
         inverse = [np.where(z > 0, 2.0 / np.maximum(z, 0.5), 0) for z in (s.true, s.z * factor)]
         name = f"{s.number:06d}"
         mask = masks[name].astype(np.float32) if name in masks else np.full((h, w), 0.5, np.float32)

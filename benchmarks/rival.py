@@ -72,9 +72,10 @@ def write_frames(clip: Path, folder: Path, every: int) -> dict[str, int]:
 
     folder.mkdir()
     footage, numbers = open_footage(clip), {}
-    for i in range(0, footage.count(), every) if isinstance(footage, FolderFootage) else ():
-        name = f"{i:06d}{footage.files[i].suffix}"
-        shutil.copy(footage.files[i], folder / name)
+    photos = footage.files if isinstance(footage, FolderFootage) else []
+    for i in range(0, len(photos), every):
+        name = f"{i:06d}{photos[i].suffix}"
+        shutil.copy(photos[i], folder / name)
         numbers[name] = i
     if not isinstance(footage, FolderFootage):
         for frame in footage.read(only=set(range(0, footage.count(), every))):
@@ -110,7 +111,7 @@ def row(folder: Path, options: argparse.Namespace, work: Path) -> str:
     theirs = np.array(list(found["places"].values())).reshape(-1, 3)
     frames = [numbers[name] for name in found["places"]]
     ours, cost = run.path[frames, :3, 3], {s["name"]: s["value"] for s in run.about["scores"]}
-    truth = read_truth(options.truth).T_world_camera[frames, :3, 3] if options.truth else theirs
+    truth = read_truth(options.truth).T_world_camera[frames, :3, 3] if options.truth else theirs  # type: ignore[index]
     extent, unit = max(np.linalg.norm(truth[:, None] - truth, axis=-1).max(), 1e-9), run.about["footage"]["frames"]
     errors = [(ate(places, truth), 100 * ate(places, truth) / extent) for places in (ours, theirs)]
     shown = [f"{a:.4g} ({b:.2f} %)" for a, b in errors] if options.truth else [f"{errors[0][1]:.2f} % apart", ""]

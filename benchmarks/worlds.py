@@ -24,7 +24,7 @@ from epipole.sources.worlds.focus import focus_distances, focus_stack
 
 GEOMETRY = frozenset({"depth", "depth_valid", "normals", "instance", "semantic"})
 FULL = USUAL | {"flow", "flow_valid", "occlusion"}
-SIZE = {"width": 256, "height": 192}
+SIZE = (256, 192)   # px
 
 
 def geometry(world: World, index: int) -> None:
@@ -122,7 +122,8 @@ def main() -> None:
     print(f"{'family':<8} {'work':<14} {'by clock':>8} {'by cpu':>8} {'to reach':>8} {'':<9} {'build':>7} "
           f"{'memory':>9}")
     for family in options.families:
-        specs = [Spec(family, options.difficulty, seed=k, frames=60, **SIZE) for k in range(options.processes)]
+        specs = [Spec(family, options.difficulty, seed=k, frames=60, width=SIZE[0], height=SIZE[1])
+                 for k in range(options.processes)]
         for name, task in TASKS.items():
             if task.only not in (None, family):
                 continue
