@@ -20,6 +20,7 @@ from ...sources.footage import Footage
 from ...sources.look import look
 from ...systems.depth.reprojection import PRESETS, ReprojectionDepth
 from ...types.errors import InputError
+from .belief import Belief
 from .budget import first_steps, second_steps
 from .correspond import FlowStore, KeyImages
 from .matches import homography_guesses, matched_pairs
@@ -176,7 +177,8 @@ def teach(
     system = ReprojectionDepth(PRESETS["paper"])
     begin(system, start)
     how = replace(HOW, seed=seed, device=str(device))
-    lessons = Lessons(keys, stores, path, seed)
+    belief = None if start is None else believe(run, system, keys, device)
+    lessons = Lessons(keys, stores, path, seed, belief)
     first = decided_once(run.work / "first-steps.json",
                          lambda: first_steps(run, system, lessons, how, minutes, steps, start is not None))
     learn_stage(run, "learn 1", system, lessons, replace(how, steps=first["steps"]))
@@ -186,13 +188,19 @@ def teach(
         return stored(run.work / name, lambda: rejoined(run, before, stores, depth_of, free_focal))
 
     path = again("path-3.safetensors", path)
-    lessons = Lessons(keys, stores, path, seed + 1)
+    lessons = Lessons(keys, stores, path, seed + 1, belief)
     second = decided_once(run.work / "second-steps.json",
                           lambda: second_steps(run, lessons, first["steps"], minutes, steps, start is not None))
     learn_stage(run, "learn 2", system, lessons, replace(how, steps=second["steps"], final=0.02))
     path = again("path-4.safetensors", path)
     lessons.follow(path)  # by which the run judges itself
     return system, path, lessons
+
+
+def believe(run: Run, system: ReprojectionDepth, keys: KeyImages, device: torch.device) -> Belief:
+    """What the start says of the key frames, asked or remembered."""
+    file = run.work / "start-depth.npy"
+    return Belief(file) if file.exists() else Belief.build(file, keys, Predictor(system, device).of_key_frames(keys))
 
 
 def learn_stage(run: Run, name: str, system: ReprojectionDepth, lessons: Lessons, how: Train) -> None:

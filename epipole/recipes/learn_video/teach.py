@@ -11,6 +11,7 @@ from torch import Tensor
 from ...geometry.anchors import Edges
 from ...geometry.motion import se3_inverse
 from ...types.views import Views
+from .belief import Belief, doubted
 from .correspond import FlowStore, KeyImages
 from .predict import KeyDepth
 from .solve import Solution, edges_of
@@ -28,11 +29,14 @@ def anchor_seen(edges: Edges, n: int) -> Float[Tensor, "n m"]:
 class Lessons:
     """Step -> batch of pairs (N = 2), every pair of key frames once an epoch, in an order drawn from (seed, epoch)."""
 
-    def __init__(self, images: KeyImages, stores: list[FlowStore], solution: Solution, seed: int):
-        self.images, self.stores, self.seed = images, stores, seed
+    def __init__(
+        self, images: KeyImages, stores: list[FlowStore], solution: Solution, seed: int, belief: Belief | None = None
+    ):
+        self.images, self.stores, self.seed, self.belief = images, stores, seed, belief
         edges, self.pixels = edges_of(stores)
         self.follow(solution)
         self.seen = anchor_seen(edges, len(self.z)) >= LEAST_SEEN
+        self.unit = 1.0 if belief is None else belief.unit(solution, self.seen)
         self.first = [0, *accumulate(len(s) for s in stores)]
 
     def follow(self, solution: Solution) -> None:
@@ -67,13 +71,13 @@ class Lessons:
         store, row = self.place(index)
         frames = store.pairs[row]
         image = torch.from_numpy(self.images.colour[frames]).permute(0, 3, 1, 2) / 255
-        depth, known = zip(*(self.anchors(int(f)) for f in frames), strict=True)
-        return Views(
+        depth, known = (torch.stack(x) for x in zip(*(self.anchors(int(f)) for f in frames), strict=True))
+        views = Views(
             image=image, K=self.K.expand(2, 3, 3), T_world_camera=self.T_world_camera[frames],
             flow=torch.from_numpy(store.flow[row]).float().permute(0, 3, 1, 2),
-            flow_valid=torch.from_numpy(store.valid(row))[:, None],
-            depth=torch.stack(depth), depth_valid=torch.stack(known),
+            flow_valid=torch.from_numpy(store.valid(row))[:, None], depth=depth, depth_valid=known,
         )
+        return views if self.belief is None else doubted(views, self.unit * self.belief.of(frames))
 
     def anchors(self, frame: int) -> tuple[Float[Tensor, "1 h w"], Tensor]:
         """Triangulated depth where an anchor was seen often enough, and where that is."""
