@@ -1,7 +1,7 @@
 """Which images of a clip show the same place: local features, a vocabulary learned from the clip itself, one vector an
 image (VLAD), and the images whose vectors are near though they are far apart in time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -20,6 +20,7 @@ LOWE = 0.8              # the second best match must be this much farther (Lowe 
 WORDS = 64              # of a vocabulary
 SAMPLE = 50_000         # descriptors of which it is learned (as NetVLAD's start, Arandjelovic et al. 2016)
 ROUNDS = 20             # of k-means
+AT_ONCE = 512           # images held against all others together
 
 
 class Features(NamedTuple):
@@ -67,20 +68,22 @@ def learn_vocabulary(words: Sequence[Float[Tensor, "_ d"]], size: int = WORDS, s
     return torch.from_numpy(centres).float()
 
 
-def describe(words: Sequence[Float[Tensor, "_ d"]], vocabulary: Float[Tensor, "k d"]) -> Float[Tensor, "m k*d"]:
+def describe(words: Iterable[Float[Tensor, "_ d"]], vocabulary: Float[Tensor, "k d"]) -> Float[Tensor, "m k*d"]:
     """One vector an image. The mean over the images is taken off: what all of a clip has in common tells no place."""
     each = torch.stack([vlad(one, vocabulary) for one in words])
-    return torch.nn.functional.normalize(each - each.mean(0), dim=1)
+    each -= each.mean(0)
+    return torch.nn.functional.normalize(each, dim=1, out=each)
 
 
 def candidates(places: Float[Tensor, "n d"], apart: int, most: int) -> list[tuple[int, int]]:
     """Pairs (a, b), b at least `apart` images after a, of which one is among the `most` nearest of the other; most
     alike first."""
-    n = len(places)
-    similarity = places @ places.T
-    i = torch.arange(n)
-    similarity = similarity.masked_fill((i[:, None] - i).abs() < apart, -torch.inf)
-    best, which = torch.topk(similarity, min(most, n), 1)
+    n, i = len(places), torch.arange(len(places))
+    found = []
+    for rows in i.split(AT_ONCE):
+        similarity = (places[rows] @ places.T).masked_fill((rows[:, None] - i).abs() < apart, -torch.inf)
+        found.append(torch.topk(similarity, min(most, n), 1))
+    best, which = (torch.cat(parts) for parts in zip(*found, strict=True))
     a, rank = (best > -torch.inf).nonzero().unbind(1)
     b = which[a, rank]
     unlike = dict(zip(zip(torch.minimum(a, b).tolist(), torch.maximum(a, b).tolist(), strict=True),

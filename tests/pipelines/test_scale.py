@@ -145,10 +145,10 @@ def walked(n: int) -> torch.Tensor:
 
 
 def fixes(place: torch.Tensor, off: float, generator: torch.Generator) -> torch.Tensor:
-    """In axes of their own, off by so much along each (m), every fifteenth by 40 m."""
+    """In axes of their own, off by so much along each (m), every fifteenth half as far again from where they are."""
     there = place @ so3_exp(torch.tensor([-1.2, 0.4, 0.3], dtype=F64)).mT
     there = there + off * torch.randn(there.shape, generator=generator, dtype=F64)
-    there[::15] += torch.tensor([40.0, -20, 10], dtype=F64)
+    there[::15] += 0.5 * (there[::15] - there.mean(0))
     return there
 
 

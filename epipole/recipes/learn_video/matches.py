@@ -20,6 +20,7 @@ from ...sources.look import one_thread
 from .cache import Rows
 from .correspond import around
 from .flow import Flow, Gray, both_ways
+from .revisits import revisits
 
 Pair = tuple[int, int]
 Images = Rows | Sequence[Gray]
@@ -43,7 +44,7 @@ and rows of windows repeat: their matches fit one epipolar geometry perfectly, b
 (of 60 such pairs of one room one passes, of 100 true ones 80)."""
 
 MOST_FRAMES = 160
-"""So many key frames, evenly spread, are compared all with all; it bounds the time."""
+"""So many, evenly spread, are compared all with all; of those farther apart than a chain's, all that look alike too."""
 
 FEW_FRAMES = 80
 """Up to so many key frames every one may be a photo from a place of its own: matches are not thinned out in time."""
@@ -82,15 +83,17 @@ def matched_pairs(images: Images, chain_gap: int, links: Iterable[Pair] | None =
     nothing else connects is taken whatever its distance; the others are spread (see `AT_MOST`).
     """
     n = len(images)
+    seen = lru_cache(MOST_FRAMES)(lambda number: features(images[number]))
     numbers = range(0, n, -(-n // MOST_FRAMES))
-    found = {i: features(images[i]) for i in numbers}
+    candidates = _candidates({i: seen(i) for i in numbers})
+    if numbers.step > chain_gap:
+        candidates += revisits(n, lambda number: features(images[number]).words, numbers)
     piece = pieces(n, zip(range(n - 1), range(1, n), strict=True) if links is None else links)
     spread, matches = _Spread(n, chain_gap), list[Match]()
-    for a, b in _candidates(found):
-        bridge = piece[a] != piece[b]
-        if not (bridge or spread.has_room(a, b)):
+    for a, b in candidates:
+        if piece[a] == piece[b] and not spread.has_room(a, b):
             continue
-        verified = _verified(found[a], found[b])
+        verified = _verified(seen(a), seen(b))
         if verified and _agreeing(images[a], images[b], verified[0]) >= LEAST_AGREEING:
             matches.append(Match(a, b, *verified))
             spread.take(a, b)
