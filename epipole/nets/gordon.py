@@ -15,6 +15,7 @@ from .resnet import ResNet
 
 MOTION = (16, 32, 64, 128, 256, 512, 1024)  # channels of the pair's convolutions; each halves the size
 LEAST = 0.001                               # of the factors of rotation and translation, which are learned
+FLAT = 1e-3                                 # standard deviation of weights to what begins the same everywhere (ours)
 
 
 class RandomLayerNorm(nn.Module):
@@ -76,21 +77,25 @@ class MotionFieldNet(nn.Module):
     """A stacked pair to all of `PixelMotion`; 44,178,858 weights at width 1.
 
     The background's translation is carried up through the sizes of all convolutions to the image's, and refined at
-    each. Rotation and translation come times a factor each, which is learned too and begins with `first`.
+    each. Rotation and translation come times a factor each, which is learned too and begins with `first`. At first
+    (ours) no pixel moves by itself and the camera is the same for every pair, but its motion is not: through seven
+    convolutions with Xavier weights so little was left of a pair that thousands of steps went by before any moved.
     """
 
     def __init__(self, width: float = 1.0, first: float = 0.01):
         super().__init__()
         counts = [6, *(max(4, round(width * c)) for c in MOTION)]
-        self.layers = nn.ModuleList(conv(a, b, 3, 2) for a, b in pairwise(counts))
+        self.layers = nn.ModuleList(halving(a, b) for a, b in pairwise(counts))
         self.background = linear(counts[-1], 6)
         self.refine = nn.ModuleList(Refinement(c) for c in reversed(counts))
         self.focal = predict(counts[-1], 2, 1)
         self.centre = linear(counts[-1], 2)
         self.scales = nn.Parameter(torch.full((2,), first))  # of rotation and translation
+        for layer in (self.focal, self.centre):
+            nn.init.normal_(layer.weight, std=FLAT)  # type: ignore[arg-type]
 
     def forward(self, pair: Float[Tensor, "b 6 h w"]) -> PixelMotion:
-        features = [pair]
+        features = [(pair - 0.45) / 0.225]
         for layer in self.layers:
             features.append(layer(features[-1]))
         bottom = features[-1].mean((2, 3), keepdim=True)
@@ -115,6 +120,7 @@ class Refinement(nn.Module):
         self.shallow = conv(channels + 3, inside, 3)
         self.deep = nn.Sequential(conv(channels + 3, inside, 3), conv(inside, inside, 3))
         self.last = linear(2 * inside, 3)
+        nn.init.normal_(self.last.weight, std=FLAT)
 
     def forward(self, field: Float[Tensor, "b 3 _ _"], feature: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 h w"]:
         field = F.interpolate(field, feature.shape[-2:], mode="bilinear", align_corners=False)
@@ -122,7 +128,14 @@ class Refinement(nn.Module):
         return field + self.last(torch.cat([self.shallow(both), self.deep(both)], 1))
 
 
-def linear(inputs: int, outputs: int) -> nn.Module:
+def halving(inputs: int, outputs: int) -> nn.Module:
+    """A 3x3 convolution of stride 2 + ReLU that at first lets through as much as comes in."""
+    block = conv(inputs, outputs, 3, 2)
+    nn.init.kaiming_uniform_(block[0].weight, nonlinearity="relu")  # type: ignore[arg-type]
+    return block
+
+
+def linear(inputs: int, outputs: int) -> nn.Conv2d:
     """A 1x1 convolution without bias."""
     layer = nn.Conv2d(inputs, outputs, 1, bias=False)
     nn.init.xavier_uniform_(layer.weight)

@@ -32,6 +32,21 @@ def test_noise_multiplies_both_moments_and_never_changes_their_sign(generator):
     assert (1 / slope).std() > 0.3
 
 
+def test_at_first_the_motion_follows_the_pair_and_nothing_else_does():
+    torch.manual_seed(0)
+    images = F.interpolate(torch.rand(9, 3, 6, 8), (96, 128), mode="bilinear")
+    first, second, net = images[:8], images[1:], MotionFieldNet(0.25)
+    with torch.no_grad():
+        there, back = (net(torch.cat(pair, 1)) for pair in ((first, second), (second, first)))
+    for one, other in ((there.rotation, back.rotation), (there.translation, back.translation)):
+        assert 1e-3 < one.std() < 0.05
+        assert (one - other).std() > 1e-3
+    everywhere = there.residual - there.translation[..., None, None]
+    assert everywhere.std() < 0.1 * there.translation.std()
+    assert there.focal.sub(there.focal.mean()).abs().max() < 0.05
+    assert there.centre.sub(0.5).abs().max() < 0.05
+
+
 def test_motion_scales_stay_positive_and_can_come_back():
     torch.manual_seed(0)
     net = MotionFieldNet(0.05)
