@@ -75,8 +75,8 @@ def main() -> None:
     if not isinstance(system, Gordon):
         raise SystemExit(f"{options.run} holds no system that learns the camera: give one of gordon")
     known = yaml.safe_load(told.read_text())["arguments"] if told.is_file() else {}
-    shape = Shape(*(known.get(name, getattr(options, name)) for name in ("frames", "gap", "width")),
-                  options.world_frames)
+    frames, gap, width = (known.get(name, getattr(options, name)) for name in ("frames", "gap", "width"))
+    shape = Shape(frames, gap, width, options.world_frames)
     print("| data | clips | turn from view to view, deg | f true, px | f found (quartiles of f_x), px | off, % "
           "| off where it turns most, % | turn: slope, correlation |\n|" + "---|" * 8, flush=True)
     for data in options.data:
