@@ -41,17 +41,21 @@ class RandomLayerNorm(nn.Module):
 
 
 class SoftplusDepthNet(nn.Module):
-    """Image to depth, any positive number, at its full size: a ResNet-18 and up-convolutions with skips."""
+    """Image to depth, any positive number, at its full size: a ResNet-18 and up-convolutions with skips, at least as
+    wide as the paper's last. Narrower ones, and those through which little came at first, died in a few hundred steps
+    of training and left a constant depth."""
 
     def __init__(self, width: float = 1.0):
         super().__init__()
         self.encoder = ResNet(18, width=width, norm=RandomLayerNorm)
         *skips, bottom = self.encoder.channels
-        widths = [max(4, round(width * w)) for w in WIDTHS]
+        widths = [max(WIDTHS[-1], round(width * w)) for w in WIDTHS]
         before = [bottom, *widths[:-1]]
         self.up = nn.ModuleList(upconv(b, w, 3) for b, w in zip(before, widths, strict=True))
         self.merge = nn.ModuleList(ReflectedConv(w + s, w) for w, s in zip(widths, [*skips[::-1], 0], strict=True))
         self.predict = ReflectedConv(widths[-1], 1)
+        for layer in (*(up[0] for up in self.up), *self.merge):
+            sustain(layer)
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 h w"]:
         normalised = (image - 0.45) / 0.225
@@ -131,8 +135,20 @@ class Refinement(nn.Module):
 def halving(inputs: int, outputs: int) -> nn.Module:
     """A 3x3 convolution of stride 2 + ReLU that at first lets through as much as comes in."""
     block = conv(inputs, outputs, 3, 2)
-    nn.init.kaiming_uniform_(block[0].weight, nonlinearity="relu")  # type: ignore[arg-type]
+    sustain(block[0])
     return block
+
+
+def sustain(layer: nn.Module) -> None:
+    """Weights that let through as much as comes in, where a ReLU follows (He 2015); at each pixel of a transposed
+    convolution of stride 2 a quarter of them meet. The biases become 0."""
+    assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+    transposed = isinstance(layer, nn.ConvTranspose2d)
+    nn.init.kaiming_uniform_(layer.weight, mode="fan_out" if transposed else "fan_in", nonlinearity="relu")
+    with torch.no_grad():
+        layer.weight.mul_(2 if transposed else 1)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
 
 
 def linear(inputs: int, outputs: int) -> nn.Conv2d:

@@ -67,6 +67,20 @@ def test_the_residual_is_as_large_as_the_image_whatever_its_size():
     assert (motion.focal > 0).all()
 
 
+def test_at_first_as_much_goes_through_the_decoder_as_comes_in():
+    torch.manual_seed(0)
+    images = F.interpolate(torch.rand(4, 3, 12, 16), (96, 128), mode="bilinear")
+    net, through = SoftplusDepthNet(0.25), []
+    for layer in net.merge:
+        layer.register_forward_hook(lambda _, inputs, out: through.append((inputs[0].std(), F.relu(out).std((2, 3)))))
+    with torch.no_grad():
+        depth = net(images)
+    for before, after in through:
+        assert 0.3 < after.mean() / before < 3
+        assert (after > 1e-3).float().mean() > 0.8  # of the channels tell pixels apart
+    assert depth.std((2, 3)).min() > 0.02
+
+
 def test_depth_is_positive_and_as_large_as_the_image():
     torch.manual_seed(0)
     depth = SoftplusDepthNet(0.1)(torch.rand(2, 3, 37, 61))
