@@ -51,10 +51,11 @@ class SoftplusDepthNet(nn.Module):
         *skips, bottom = self.encoder.channels
         widths = [max(WIDTHS[-1], round(width * w)) for w in WIDTHS]
         before = [bottom, *widths[:-1]]
-        self.up = nn.ModuleList(upconv(b, w, 3) for b, w in zip(before, widths, strict=True))
+        up = [upconv(b, w, 3) for b, w in zip(before, widths, strict=True)]
+        self.up = nn.ModuleList(up)
         self.merge = nn.ModuleList(ReflectedConv(w + s, w) for w, s in zip(widths, [*skips[::-1], 0], strict=True))
         self.predict = ReflectedConv(widths[-1], 1)
-        for layer in (*(up[0] for up in self.up), *self.merge):
+        for layer in (*(block[0] for block in up), *self.merge):
             sustain(layer)
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 h w"]:
