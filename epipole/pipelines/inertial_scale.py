@@ -20,12 +20,12 @@ from ..types.errors import InputError
 from .scale import FEWEST, ROUNDS, STILL, Scale, agreed
 
 GRAVITY = 9.81          # m/s^2
-WINDOW = 4.0            # s; a third of shorter clips
+WINDOW = 8.0            # s; a third of shorter clips. Learned paths err in what happens within a few seconds
 SHORTEST = 1.0          # s, of a window
 LEAST_FRAMES = 8        # of a window
 MOST_APART = 0.1        # s between two readings
-LEAST_FELT = 0.01       # m by which the camera has to leave evenly accelerated ways (root mean square)
-BIAS = 0.1              # m/s^2, standard deviation of the accelerometer's
+LEAST_FELT = 0.02       # m by which the camera has to leave even ways (root mean square)
+BIAS = 0.5              # m/s^2, standard deviation of the accelerometer's, and of what a tilt of the path adds
 LAG = 1.0               # s over which turns are compared
 TURNED, SHARE = 0.03, 0.5   # radians and share of a turn by which gyro and path may differ (median)
 NO_MOTION = ("scale cannot be found by the IMU: the camera moves too evenly, and without changes of its velocity "
@@ -90,12 +90,14 @@ def excitation(times: Float[Tensor, "f"], readings: Readings) -> float:
 
 
 def felt(parts: Sequence[Window]) -> float:
-    """Root mean square of what is left (m) of the way by the readings without the best parabola, and without what a
-    bias would make of it."""
+    """Root mean square of what is left (m) of the way by the readings without what unknown place, velocity, gravity and
+    biases of both sensors may make of it: polynomials of third degree, and the accelerometer's bias as it turns."""
     square, count = 0.0, 0
     for part in parts:
         t, eye = part.time[:, None, None], torch.eye(3).to(part.felt).expand(len(part.time), 3, 3)
-        Q = torch.linalg.qr(torch.cat([eye, t * eye, t**2 * eye, part.bias], -1).reshape(-1, 12)).Q
+        s = t / t[-1]
+        own = torch.cat([eye, s * eye, s**2 * eye, s**3 * eye, part.bias], -1)
+        Q = torch.linalg.qr(own.reshape(-1, own.shape[-1])).Q
         way = part.felt.reshape(-1)
         square, count = square + float((way - Q @ (Q.mT @ way)).square().sum()), count + len(t)
     return float((square / max(count, 1)) ** 0.5)

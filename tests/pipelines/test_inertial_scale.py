@@ -50,7 +50,7 @@ def test_exact_readings_tell_the_exact_factor():
     found = by_inertia(learned(T), times, readings)
     assert found.factor * UNIT == pytest.approx(1, abs=1e-3)
     assert found.spread_percent < 0.1
-    assert found.frames == 4
+    assert found.frames == 3
 
 
 def test_a_phones_readings_and_a_path_that_trembles():
@@ -98,12 +98,12 @@ def test_frames_that_are_far_off_count_little():
 
 
 def test_stretches_with_a_gap_in_the_readings_are_left_out():
-    T, times, readings = read(path(600), Errors())
+    T, times, readings = read(path(960), Errors())
     whole = by_inertia(learned(T), times, readings)
     kept = (readings.times < 5) | (readings.times > 5.15)
     gap = Readings(*(values[kept] for values in readings[:3]), readings.lever)
     found = by_inertia(learned(T), times, gap)
-    assert (whole.frames, found.frames) == (5, 4)
+    assert (whole.frames, found.frames) == (4, 3)
     assert found.factor * UNIT == pytest.approx(1, abs=0.02)
 
 
@@ -116,7 +116,7 @@ def test_without_changes_of_velocity_readings_tell_no_lengths(turn, speed):
         by_inertia(learned(T, 0.005, 0.002), times, readings)
     assert "\n" not in str(error.value)
     if not turn:
-        assert excitation(times, readings) < 0.01
+        assert excitation(times, readings) < 0.02
 
 
 def test_what_is_not_the_clips_is_refused():

@@ -289,7 +289,12 @@ def test_a_scale_that_cannot_be_is_refused_before_learning(room, tmp_path, monke
 
     monkeypatch.setattr(program, "key_images", never)
     command = ["learn", str(room), "-o", str(tmp_path / "run"), "--steps", "1", "--scale"]
-    for said in (f"poses={tmp_path / 'none.txt'}", f"distance={FRAMES},1,1,9,9,2", "speed=3"):
+    even = np.c_[np.arange(0, 99, 0.02), np.zeros((4950, 5)), np.full(4950, 9.81)]
+    np.savetxt(tmp_path / "even.txt", even, fmt="%g")
+    np.savetxt(tmp_path / "fixes.txt", [[900, 47, 8], [999, 48, 8]], fmt="%g")
+    for said in (f"poses={tmp_path / 'none.txt'}", f"distance={FRAMES},1,1,9,9,2", "speed=3", "stereo=none,baseline=1",
+                 f"gps={tmp_path / 'fixes.txt'},fps=2", f"imu={tmp_path / 'even.txt'},fps=2",
+                 f"stereo={tmp_path.parent},baseline=1"):
         assert main([*command, said]) == 2
         assert capsys.readouterr().err.splitlines()[-1].startswith("epipole: ")
 
