@@ -115,7 +115,7 @@ def by_fixes(positions: Float[Tensor, "n 3"], metres: Float[Tensor, "n 3"]) -> S
     """From positions that are off by metres themselves, as those of a satellite receiver: the same similarity, whose
     scale their noise does not bias. The pieces that tell the spread are a tenth of the path long, or as much longer as
     it takes to be `CLEAR` times what the fixes are off by; each is seen along the way of the learned path, since noise
-    makes short ways longer. Raises InputError where the whole path is not so long."""
+    makes short ways longer. Raises InputError where half of the path is not so long."""
     positions, metres = positions.double(), metres.double()
     scale, R, off = _laid_over(positions, metres)
     noise, n = float(off.median()), len(positions)
@@ -126,7 +126,7 @@ def by_fixes(positions: Float[Tensor, "n 3"], metres: Float[Tensor, "n 3"]) -> S
             break
     else:
         raise InputError(f"scale cannot be found by GPS: the fixes are {noise:.3g} m off the learned path (median), "
-                         f"and the whole way is not {CLEAR:g} times as long; take a longer clip, see that the "
+                         f"and no half of the way is {CLEAR:g} times as long; take a longer clip, see that the "
                          "fixes are of this one, or use another measurement")
     long = (length > STILL * length.median()) & (length > 0)
     factors = (known * mine).sum(-1)[long] / length[long] ** 2
