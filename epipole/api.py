@@ -82,9 +82,8 @@ def learn(
     seed: int = 0,
     device: str = "auto",
     quiet: bool = False,
-    steps: int | None = None,
-    start: str | Path | None = "shipped",
-    scale: str | Known | None = None,
+    steps: int | None = None, start: str | Path | None = "shipped",
+    scale: str | Known | None = None, rolling_shutter: float = 0.0,
 ) -> Run:
     """Learns depth, camera path and map from a video file or a folder of images, and returns the run.
 
@@ -97,6 +96,7 @@ def learn(
     steps       training steps instead of `minutes`: then a seed gives the same bits on every run of a machine
     start       weights to start from: "shipped" with the package, what `epipole pretrain` wrote, or None
     scale       what is known in metres, as "height=1.65"; a clip that does not show it keeps its own unit, and warns
+    rolling_shutter  share of a frame's time that reading its rows takes, from top to bottom; 0: all at once
 
     Raises InputError for what cannot be read or written, FootageError for footage that cannot be learned.
     """
@@ -113,7 +113,7 @@ def learn(
         intrinsics=Path(intrinsics) if isinstance(intrinsics, str) else intrinsics,
         truth=None if truth is None else Path(truth), seed=seed, device=device, quiet=quiet, steps=steps,
         start=weights(start), scale=known(scale) if isinstance(scale, str) else scale,
-    )
+        rolling_shutter=float(rolling_shutter))
     run = Run(folder)
     if not run.reported:
         run.report()

@@ -70,7 +70,8 @@ def _learn(options: Namespace) -> None:
     from .formats.run import WITHOUT_METRES
 
     run = api.learn(options.clip, options.out, options.minutes, options.intrinsics, options.truth, options.seed,
-                    options.device, steps=options.steps, start=options.start, scale=options.scale)
+                    options.device, steps=options.steps, start=options.start, scale=options.scale,
+                    rolling_shutter=options.rolling_shutter)
     _present(run)
     if options.scale and "scaling" not in run.about:  # learned, but not what was asked for
         raise InputError(next(said for said in run.about["warnings"] if said.startswith(WITHOUT_METRES)))

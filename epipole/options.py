@@ -49,6 +49,9 @@ def _learn(sub: argparse.ArgumentParser) -> None:
                      help="camera.yaml of `epipole calibrate` (a lens that bends is straightened), cameras.txt, "
                      "transforms.json, a file with the 3x3 matrix, or fx,fy,cx,cy in pixels of the clip (default: "
                      "estimated)")
+    sub.add_argument("--rolling-shutter", type=positive, default=0.0, metavar="SHARE",
+                     help="share of a frame's time that the camera takes to read its rows from top to bottom, such as "
+                     "0.5 (default: all rows are taken at once)")
     start = sub.add_mutually_exclusive_group()
     start.add_argument("--start", default="shipped", help="weights of `epipole pretrain` (default: the package's)")
     start.add_argument("--from-scratch", action="store_const", const=None, dest="start", help="begin with no weights")

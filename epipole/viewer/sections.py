@@ -209,7 +209,8 @@ def reproduce(run: RunFolder) -> str:
     words = ["epipole", "learn", str(arguments.get("clip", "CLIP"))]
     for name, value in arguments.items():
         if name != "clip" and value is not None:
-            words += [f"--{name}", ",".join(map(str, value)) if isinstance(value, list) else str(value)]
+            option = "--" + name.replace("_", "-")
+            words += [option, ",".join(map(str, value)) if isinstance(value, list) else str(value)]
     versions = {"epipole": run.about.get("epipole"), **run.part("versions")}
     pairs = [(k, text("not given" if v is None else v)) for k, v in arguments.items()]
     pairs += [(str(k), text(v)) for k, v in versions.items() if v is not None]

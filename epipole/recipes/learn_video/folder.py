@@ -28,15 +28,17 @@ OWN = {"self_photometric", "self_reprojection", "wall_s", "peak_memory_mb"}  # s
 
 
 def claim(out: Path, footage: Footage, given: Tensor | None, minutes: float, seed: int, steps: int | None,
-          start: Path | None) -> None:
-    """Makes the folder this run's. Raises InputError if it holds something else."""
+          start: Path | None, rolling_shutter: float = 0.0) -> None:
+    """Makes the folder this run's. Raises InputError if it holds something else, or a shutter cannot be so slow."""
+    if not 0 <= rolling_shutter <= 1:
+        raise InputError(f"a rolling shutter takes between 0 and 1 of a frame's time, not {rolling_shutter}")
     decided = out / "work" / "arguments.json"
     if not decided.exists() and (foreign := [name for name in ("run.yaml", *LEFT) if (out / name).exists()]):
         raise InputError(f"{out} holds {foreign[0]} of something else: choose another folder with -o")
     make_folder(out / "work")
     now = {"clip": footage.sha256(), "intrinsics": None if given is None else given.tolist(), "minutes": minutes,
-           "seed": seed, "steps": steps, "start": fingerprint(start)}
-    before = decided_once(decided, lambda: now)
+           "seed": seed, "steps": steps, "start": fingerprint(start), "rolling_shutter": rolling_shutter}
+    before = {"rolling_shutter": 0.0} | decided_once(decided, lambda: now)
     if different := [name for name in now if before.get(name) != now[name]]:
         raise InputError(f"{out} holds a run with another {' and '.join(different)}: choose another folder with -o, "
                          "or remove it")

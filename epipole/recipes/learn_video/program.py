@@ -48,6 +48,7 @@ from .stages import GAPS, SEEN_ON, Run, correspond, key_images, look_at, matched
 from .start import SHIPPED, begin, named
 from .teach import learned_inverse_depth
 from .turns import turns
+from .unroll import with_whole_frames
 from .wide import rigid_guesses, wide_pairs
 
 WIDE_PER_KEY_FRAME = 2     # further pairs, at most
@@ -66,7 +67,7 @@ def learn_video(
     quiet: bool = False,
     steps: int | None = None,
     start: Path | None = SHIPPED,
-    scale: Known | None = None,
+    scale: Known | None = None, rolling_shutter: float = 0.0,
 ) -> Path:
     """Learns a clip into the folder `out` (docs/run-folder.md, but for the report), and returns it.
 
@@ -81,7 +82,7 @@ def learn_video(
     begin(ReprojectionDepth(), start)  # weights that do not fit are refused before anything is done
     if scale is not None:
         check_readable(scale)
-    claim(out, footage, given, minutes, seed, steps, start)
+    claim(out, footage, given, minutes, seed, steps, start, rolling_shutter)
     mend(out)
     if about := finished(out):
         judge_again(out, about, truth)
@@ -94,7 +95,7 @@ def learn_video(
             progress.expect(60.0 * minutes - run.seconds)
         seen = usable(run, footage, truth, scale)
         keys = key_images(run, footage, seen.key_frames, network_size(footage.width, footage.height))
-        stores, path = path_from_flow(run, footage, seen, keys, given, seed)
+        stores, path = path_from_flow(run, footage, seen, keys, given, seed, rolling_shutter)
         keys, stores, path = with_frames_between(run, footage, seen, keys, stores, path)
         system, path, lessons = teach(run, keys, stores, path, given is None, minutes, seed, where, steps, start)
         depth = joined_depth(run, seen, keys, stores, path, system, where)
@@ -102,7 +103,8 @@ def learn_video(
         learned = learned_inverse_depth(Predictor(system, where).of_key_frames(keys), path)
         scores, warnings = check(depth, lessons, scale_drift(path, stores, learned))
         arguments = {"clip": clip, "minutes": minutes, "steps": steps, "seed": seed, "device": str(where),
-                     "intrinsics": intrinsics, "truth": truth, "start": named(start), "scale": None}
+                     "intrinsics": intrinsics, "truth": truth, "start": named(start), "scale": None,
+                     "rolling_shutter": rolling_shutter or None}
         warnings = [*result.warnings, *warnings, *lost(path, keys)]
         result = replace(result, arguments=arguments, healthy=HEALTHY, warnings=warnings)
         with run.phase("export", len(seen.times), "frames") as tell:
@@ -124,10 +126,11 @@ def conclude(run: Run, about: dict[str, Any], scores: list[Score], truth: Path |
 
 
 def path_from_flow(
-    run: Run, footage: Footage, seen: Look, keys: KeyImages, given: Tensor | None, seed: int
+    run: Run, footage: Footage, seen: Look, keys: KeyImages, given: Tensor | None, seed: int,
+    rolling_shutter: float = 0.0,
 ) -> tuple[list[FlowStore], Solution]:
     """Flow between key frames near in time or alike, the path that follows, flow between those that it shows to be
-    near in space, and the path by all of it."""
+    near in space, and the path by all of it; then both as of whole frames, where rows are read one after the other."""
     size, source = keys.size, (footage.width, footage.height)
     shots = np.searchsorted(seen.cuts, keys.key_frames, side="right").tolist()
     K = None if given is None else network_intrinsics(given, source, size)
@@ -138,7 +141,10 @@ def path_from_flow(
     pairs = wide_pairs(first.scene, first.pixels, size, known, shots, WIDE_PER_KEY_FRAME * len(keys))
     wide = correspond(run, "wide", keys, pairs, rigid_guesses(first.scene, first.pixels, size))
     stores += [wide] if len(wide) else []
-    return stores, stored(run.work / "path-2.safetensors", lambda: refined(run, first, stores, K is None))
+    path = stored(run.work / "path-2.safetensors", lambda: refined(run, first, stores, K is None))
+    if not rolling_shutter:
+        return stores, path
+    return with_whole_frames(run, stores, path, keys.key_frames, np.array(shots), rolling_shutter, K is None)
 
 
 def joined_depth(

@@ -13,9 +13,10 @@ from .correspond import FlowStore, KeyImages
 from .rejoin import drift
 from .solve import edges_of, load_solution
 from .teach import LEAST_SEEN, anchor_seen, scale_per_frame
+from .unroll import UNROLLED
 
-TURNS = {"solve": "path-1", "adjust": "path-2", "place between": "path-dense", "rejoin 1": "path-3",
-         "rejoin 2": "path-4"}      # in RUN/work, as far as there are any
+TURNS = {"solve": "path-1", "adjust": "path-2", "unroll": UNROLLED, "place between": "path-dense",
+         "rejoin 1": "path-3", "rejoin 2": "path-4"}      # in RUN/work, as far as there are any
 
 
 def turns(
