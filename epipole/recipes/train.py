@@ -18,6 +18,7 @@ import yaml
 from ..engine.checkpoint import decided_once, read_tensors, write_bytes, write_tensors
 from ..engine.fit import Train, fit, plan
 from ..engine.log import Log, Progress
+from ..engine.precision import channels_last
 from ..engine.system import System
 from ..sources.source import Source
 from ..systems import SYSTEMS, config_class, load, presets
@@ -119,6 +120,7 @@ def load_model(path: Path) -> System:
         config = config_from(config_class(name), json.loads(metadata["config"]))
         system = load(name)(config)
         system.load_state_dict(tensors)
+        channels_last(system)  # as it was trained: another layout adds up in another order
     except (KeyError, ValueError, TypeError, RuntimeError) as e:
         raise InputError(f"{path} does not fit this version of {name}: train it again") from e
     return system.eval()
