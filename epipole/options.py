@@ -89,6 +89,9 @@ def _judge(sub: argparse.ArgumentParser) -> None:
 
 
 def _scale(sub: argparse.ArgumentParser) -> None:
+    sub.usage = ("epipole scale [-h] RUN (--height M | --distance FRAME,X1,Y1,X2,Y2,M | --poses FILE |\n"
+                 "    --speed V | --gps FILE | --imu FILE | --stereo FOLDER --baseline M)\n"
+                 "    [--start S] [--clip CLIP] [--fps N]")  # argparse does not break what excludes each other
     _run(sub)
     known = sub.add_mutually_exclusive_group(required=True)
     known.add_argument("--height", type=positive, metavar="M", help="of the camera above the ground it sees")

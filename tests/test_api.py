@@ -84,7 +84,7 @@ def test_learn_returns_the_run(learned, tmp_path):
     assert run.folder == tmp_path / "out"
     assert learned == [{"clip": Path("clip.mp4"), "out": tmp_path / "out", "minutes": 1.0, "intrinsics": Path("K.txt"),
                         "truth": None, "seed": 0, "device": "auto", "quiet": True, "steps": None,
-                        "start": SHIPPED, "scale": None}]
+                        "start": SHIPPED, "scale": None, "rolling_shutter": 0.0}]
 
 
 @pytest.mark.parametrize("minutes", [0, -1, float("nan"), float("inf")])

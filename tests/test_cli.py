@@ -189,12 +189,12 @@ def test_list_shows_every_system_and_its_paper(capsys):
 
 def test_learn_hands_everything_on(learned, truth, capsys):
     command = ["learn", "a.mp4", "-o", "r", "--minutes", "2.5", "--truth", str(truth), "--seed", "7", "--device", "cpu",
-               "--steps", "30", "--start", "w.safetensors", "--scale", "height=1.65"]
+               "--steps", "30", "--start", "w.safetensors", "--scale", "height=1.65", "--rolling-shutter", "0.6"]
     learned.about = {"scale": "metres", "scaling": SCALING}
     assert main([*command, "--intrinsics", "1,2,3.5,4"]) == 0
     assert learned == [{"clip": Path("a.mp4"), "out": Path("r"), "minutes": 2.5, "intrinsics": (1, 2, 3.5, 4),
                         "truth": truth, "seed": 7, "device": "cpu", "quiet": False, "steps": 30,
-                        "start": Path("w.safetensors"), "scale": Known(height=1.65)}]
+                        "start": Path("w.safetensors"), "scale": Known(height=1.65), "rolling_shutter": 0.6}]
     *_, metres, report = capsys.readouterr().out.splitlines()
     assert report == f"report: {Path('r/report.html')}"
     assert all(word in metres for word in ("7.93 m", "camera height of 1.65 m", "180 frames", "3.1 %"))
@@ -223,7 +223,7 @@ def test_learn_has_defaults(learned):
     assert main(["learn", "a.b.mp4", "--intrinsics", "K.txt"]) == 0
     assert learned[0] == {"clip": Path("a.b.mp4"), "out": Path("runs/a.b"), "minutes": 10.0,
                           "intrinsics": Path("K.txt"), "truth": None, "seed": 0, "device": "auto", "quiet": False,
-                          "steps": None, "start": SHIPPED, "scale": None}
+                          "steps": None, "start": SHIPPED, "scale": None, "rolling_shutter": 0.0}
 
 
 def test_learn_from_scratch_and_from_a_start_exclude_each_other(learned, capsys):

@@ -126,7 +126,8 @@ def test_the_geometric_loss_follows_on_learned_weights_which_it_leaves_as_they_a
     geometric.load_state_dict(learned.state_dict())
     views, stages = plane_clip(1, 2, 32, 48), geometric.stages()
     first = stages["learned"][1](views)
-    assert {name: float(x) for name, x in first.items()} == {name: float(x) for name, x in learned.loss(views).items()}
+    assert {n: float(x.detach()) for n, x in first.items()} == {
+        n: float(x.detach()) for n, x in learned.loss(views).items()}
     sum(first.values()).backward()
     assert (geometric.s.grad != 0).all()
     geometric.zero_grad()
