@@ -68,7 +68,7 @@ def flow_error(system: System, steps: int, batches: Callable[..., Views] = shift
 def gcnet() -> GCNet:
     torch.manual_seed(0)
     model = GCNet(replace(PRESETS["small"], channels=4, units=2))
-    return fit(model, planes, Train(steps=100, learning_rate=5e-3, device="cpu"))
+    return fit(model, planes, Train(steps=150, learning_rate=5e-3, final=0.1, device="cpu"))
 
 
 @pytest.mark.slow
