@@ -30,7 +30,7 @@ from .learn_video.cache import Rows, RowWriter
 from .train import sampled, save_model
 
 SENSOR = Sensor(noise=0.006, full_well=10_000.0, exposure=0.02, vignetting=0.25, jpeg=90)
-HOW = Train(learning_rate=2e-3, warmup=100, weight_decay=1e-2, clip=1.0, bf16=True, channels_last=True, final=0.02)
+HOW = Train(learning_rate=2e-3, warmup=100, weight_decay=1e-2, clip=1.0, bf16=True, final=0.02)
 STEPS = (1, 2, 4, 8)    # px between the two ends of a slope
 SLOPES = 0.5            # weight of what is steeper or flatter than the truth (Li 2018, its alpha)
 BATCH = 8

@@ -16,7 +16,7 @@ PATCH = (slice(None), slice(None), slice(20, 44), slice(30, 60))
 
 def start_of(exact, folder, unit: float = 0.5) -> Belief:
     """A start that knows the room, in a unit of its own."""
-    return Belief.build(folder / "start.npy", exact.keys,
+    return Belief.build(folder / "start", exact.keys,
                         lambda k: Predicted(unit * exact.depth[k].numpy(), np.zeros((64, 96), np.float32)))
 
 
@@ -107,7 +107,7 @@ def test_an_interrupted_start_leaves_nothing_to_be_mistaken_for_it(exact, tmp_pa
         return exact.depth_of(k)
 
     with pytest.raises(KeyboardInterrupt):
-        Belief.build(tmp_path / "start.npy", exact.keys, interrupted)
-    assert not (tmp_path / "start.npy").exists()
+        Belief.build(tmp_path / "start", exact.keys, interrupted)
+    assert not (tmp_path / "start").exists()
     again = start_of(exact, tmp_path).of(np.array([4, 9]))
     torch.testing.assert_close(again[:, 0], 0.5 * exact.depth[[4, 9]], rtol=1e-3, atol=0)

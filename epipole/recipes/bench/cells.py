@@ -86,10 +86,11 @@ def _costs(folder: Path) -> tuple[int, float, int]:
 
 
 def check_same(folder: Path, binding: dict[str, object]) -> None:
-    """Raises InputError if the folder holds a bench of other arguments than these."""
+    """Raises InputError if the folder holds a bench of other arguments than these. What is off is as if not said: a
+    folder does not know the switches that came after it."""
     file = folder / "work" / "bench.json"
-    text = json.dumps(binding, indent=1, sort_keys=True)
+    asked = {name: value for name, value in binding.items() if value is not False}
     if not file.is_file():
-        write_bytes(file, text.encode())
-    elif file.read_text() != text:
+        write_bytes(file, json.dumps(asked, indent=1, sort_keys=True).encode())
+    elif {name: value for name, value in json.loads(file.read_text()).items() if value is not False} != asked:
         raise InputError(f"{folder} holds a bench with other arguments: repeat those, or choose another folder")

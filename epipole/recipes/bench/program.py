@@ -78,8 +78,7 @@ class Bench:
     def binding(self) -> dict[str, Any]:
         """What decides the trained systems; the rest may change from call to call."""
         free = ("systems", "seeds", "test", "test_width", "spoil", "colmap", "device")
-        return {name: value for name, value in asdict(self).items()
-                if name not in free and (name != "staged" or value)}  # the folders of others have no such word
+        return {name: value for name, value in asdict(self).items() if name not in free}
 
 
 def bench(asked: Bench, out: Path, progress: Progress | None = None) -> dict[str, Any]:

@@ -12,11 +12,13 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ...formats.atomic import whole_folder
 from ...geometry.camera import pixel_grid
 from ...geometry.motion import se3_inverse
 from ...geometry.triangulation import inverse_depth_of_flow
 from ...geometry.warp import reproject
 from ...types.views import Views
+from .cache import Rows, RowWriter
 from .correspond import KeyImages
 from .predict import KeyDepth
 from .solve import Solution
@@ -29,21 +31,20 @@ MOST = 0.25         # share of a view's flow: a start that doubts more does not 
 
 
 class Belief:
-    """The start's depth of every key frame, kept in a file; in its own unit."""
+    """The start's depth of every key frame, kept in a folder; in its own unit."""
 
-    def __init__(self, file: Path):
-        self.depth = np.load(file, mmap_mode="r")
+    def __init__(self, folder: Path):
+        self.depth = Rows(folder / "depth.npy")
 
-    @classmethod
-    def build(cls, file: Path, keys: KeyImages, depth_of: KeyDepth) -> "Belief":
-        """Asked of every key frame."""
-        (w, h), going = keys.size, file.with_suffix(".going")
-        depth = np.lib.format.open_memmap(going, mode="w+", dtype=np.float16, shape=(len(keys), h, w))
-        for k in range(len(keys)):
-            depth[k] = depth_of(k).depth
-        depth.flush()
-        going.replace(file)
-        return cls(file)
+    @staticmethod
+    def build(folder: Path, keys: KeyImages, depth_of: KeyDepth) -> "Belief":
+        """Asked of every key frame; found again if it was kept."""
+        w, h = keys.size
+        if not folder.exists():
+            with whole_folder(folder) as part, RowWriter(part / "depth.npy", (h, w), np.float16) as rows:
+                for k in range(len(keys)):
+                    rows.append(depth_of(k).depth)
+        return Belief(folder)
 
     def of(self, frames: Int[np.ndarray, "n"]) -> Float[Tensor, "n 1 h w"]:
         """Of these key frames."""
@@ -53,7 +54,8 @@ class Belief:
         """The start's unit in that of the path: the ratio that most anchors agree on within `AGREE`. Those that flow
         puts anywhere are many, but agree on nothing."""
         u, v = solution.pixels.long().T.numpy()
-        ratio = solution.scene.inverse_depth * torch.from_numpy(self.depth[:, v, u].astype(np.float32))
+        start = np.stack([self.depth[k][v, u] for k in range(len(self.depth))]).astype(np.float32)
+        ratio = solution.scene.inverse_depth * torch.from_numpy(start)
         logs = (-ratio[seen & (ratio > 0)].log()).sort().values
         if not len(logs):
             return 1.0

@@ -33,7 +33,7 @@ from .teach import Lessons
 GAPS = (1, 2, 3, 5)        # of chained pairs, in key frames
 SEEN_ON = 0.35             # share of valid flow at one gap from which the next is worth its time
 KEEP_EVERY = 5.0           # seconds of a phase that a kill may leave uncounted
-HOW = Train(learning_rate=2e-3, warmup=50, weight_decay=1e-2, clip=1.0, bf16=True, channels_last=True)
+HOW = Train(learning_rate=2e-3, warmup=50, weight_decay=1e-2, clip=1.0, bf16=True)
 
 
 @dataclass
@@ -199,8 +199,7 @@ def teach(
 
 def believe(run: Run, system: ReprojectionDepth, keys: KeyImages, device: torch.device) -> Belief:
     """What the start says of the key frames, asked or remembered."""
-    file = run.work / "start-depth.npy"
-    return Belief(file) if file.exists() else Belief.build(file, keys, Predictor(system, device).of_key_frames(keys))
+    return Belief.build(run.work / "start", keys, Predictor(system, device).of_key_frames(keys))
 
 
 def learn_stage(run: Run, name: str, system: ReprojectionDepth, lessons: Lessons, how: Train) -> None:

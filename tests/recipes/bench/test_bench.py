@@ -16,7 +16,7 @@ from epipole.cli import main
 from epipole.judges.score import Score
 from epipole.methods.motion import MeanMotion
 from epipole.recipes.bench import FIELDS, Bench, bench, cells, entrants, systems_of
-from epipole.recipes.bench.cells import Cell
+from epipole.recipes.bench.cells import Cell, check_same
 from epipole.recipes.bench.fields import knows_metres
 from epipole.recipes.bench.table import gain, markdown, number, row, spread, with_gains
 from epipole.recipes.staged import SCHEDULES, Schedule, Stage
@@ -317,3 +317,12 @@ def test_gains_are_signed_by_what_is_better():
     assert gain(0.6, 0.4, "lower") == pytest.approx(-50)
     assert gain(0.6, 0.4, "higher") == pytest.approx(50)
     assert gain(0.2, 0.0, "lower") is None
+
+
+def test_a_folder_from_before_a_switch_was_there_goes_on(tmp_path):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "bench.json").write_text('{"steps": 3, "augment": false}')
+    check_same(tmp_path, {"steps": 3, "augment": False, "bf16": False})
+    for other in ({"steps": 3, "augment": True}, {"steps": 3, "bf16": True}, {"steps": 4}):
+        with pytest.raises(InputError, match="other arguments"):
+            check_same(tmp_path, other)
