@@ -1,6 +1,8 @@
 """What would expose a fake generator: geometry, flow, path and bits are checked against each other."""
 
+import gc
 import hashlib
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -358,3 +360,25 @@ def test_views_do_not_depend_on_the_order_of_asking(world: RoomWorld) -> None:
     assert torch.equal(world[-1].image, world[23].image)
     with pytest.raises(IndexError):
         world[24]
+
+
+def test_thousands_of_scenes_stand_at_once() -> None:
+    corners = np.random.default_rng(0).random((20, 3, 3))
+    casters = [RayCaster(corners) for _ in range(3000)]
+    origin, forward = np.zeros((1, 3)), np.ones((1, 3))
+    assert casters[0].cast(origin, forward).t == casters[-1].cast(origin, forward).t
+
+
+def test_a_world_that_nobody_holds_goes_at_once() -> None:
+    seen = []
+    gc.disable()
+    try:
+        for scene in range(6):
+            world = World(Spec(scene=scene, width=32, height=24, frames=2))
+            world.view(0)
+            seen.append(weakref.ref(world.scene))
+            del world
+        assert seen[0]() is None
+        assert seen[-1]() is not None
+    finally:
+        gc.enable()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from embreex.mesh_construction import TriangleMesh
+from embreex.rtcore import EmbreeDevice
 from embreex.rtcore_scene import EmbreeScene
 
 from .meshes import Array, dot
@@ -21,6 +23,12 @@ class Hits(NamedTuple):
     uv: Array    # [n, 2] barycentric weights of the triangle's second and third corner
 
 
+@cache
+def device() -> EmbreeDevice:
+    """One for all scenes of the process: about a thousand at a time end it without a word."""
+    return EmbreeDevice()
+
+
 class RayCaster:
     """Triangles, ready to be shot at. Read-only, so one serves all frames; it cannot be pickled."""
 
@@ -28,7 +36,7 @@ class RayCaster:
         """`corners` [F, 3, 3]: which of them is met is found in single precision, where it is met in double."""
         self._first = corners[:, 0]
         self._normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        self._scene = EmbreeScene(robust=True)
+        self._scene = EmbreeScene(device(), robust=True)
         faces = np.arange(3 * len(corners), dtype=np.int32).reshape(-1, 3)
         self._mesh = TriangleMesh(self._scene, corners.reshape(-1, 3).astype(np.float32), faces)
 

@@ -33,6 +33,12 @@ FIELDS = frozenset({"image", "imu", *CAMERA, *PER_VIEW, *TO_NEXT, *TO_PREVIOUS, 
 USUAL = frozenset({"image", "K", "T_world_camera", "depth", "depth_valid"})
 
 
+@lru_cache(maxsize=4)
+def _met(world: World, index: int) -> View:
+    """Kept beside the worlds: one that kept it in itself would not go before a collection of garbage."""
+    return cast(world.moment(index), world.camera(index))
+
+
 class World:
     """A clip through a procedural scene: `world[i]` is a pure function of the spec and i.
 
@@ -48,7 +54,6 @@ class World:
         self.scene = self.family.scene(spec, spec.random("layout"))
         self.materials = draw_materials(self.scene.surfaces, spec.difficulty, spec.random("textures", spec.textures))
         self.K: Float64[Tensor, "3 3"] = torch.from_numpy(spec.intrinsics())
-        self._views = lru_cache(maxsize=2)(lambda index: cast(self.moment(index), self.camera(index)))
 
     @cached_property
     def path(self) -> Path:
@@ -87,8 +92,8 @@ class World:
         return self.scene.at(index / self.spec.fps)
 
     def view(self, index: int) -> View:
-        """What the pixels of view `index` meet; that of the two views asked for last is at hand."""
-        return self._views(range(len(self))[index])
+        """What the pixels of view `index` meet; that of the views asked for last is at hand."""
+        return _met(self, range(len(self))[index])
 
     def __getitem__(self, index: int) -> Views:
         """View `index` (unbatched, N=1), without what leads to other views; raises IndexError beyond the clip."""
