@@ -6,7 +6,8 @@ import json
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from io import TextIOBase
 from pathlib import Path
 from types import TracebackType
@@ -100,6 +101,18 @@ class Progress:
         self.name, self.unit, self.told = name, unit, self.clock()
         if self.bar is not None:
             self.task = self.bar.add_task(name, total=total, completed=done, words=self.words())
+
+    @contextmanager
+    def working(self, name: str) -> Iterator[None]:
+        """Name a phase while it lasts, of which nobody knows how long that is."""
+        if self.bar is not None:
+            task = self.bar.add_task(name, total=None, words="")
+        else:
+            self.stream.write(f"{name} ...\n")
+            self.stream.flush()
+        yield
+        if self.bar is not None:
+            self.bar.update(task, total=1, completed=1, words="done")
 
     def reach(self, done: int) -> None:
         """Say that `done` units of the phase are done."""

@@ -198,8 +198,11 @@ def turns(run: RunFolder) -> str:
         return ""
     rows = [[text(t.get("name", "")), quantity(t.get("reprojection_px"), "px"),
              quantity(t.get("scale_drift_percent"), "%")] for t in entries]
+    for row, before in zip(rows[1:], rows, strict=False):
+        row[0] += ": nothing to change" if row[1:] == before[1:] else ""
     lead = ("The path after every turn, held against the same flow and the depth as it was learned in the end: median "
-            "distance of its points from the flow, and change of scale from beginning to end.")
+            "distance of its points from the flow, and change of scale on the way. Rejoining changes nothing where "
+            "depth and path agree on scale.")
     return section("turns", "Refinement", table(("Turn", "Off the flow", "Drift of scale"), rows, (1, 2)), lead)
 
 

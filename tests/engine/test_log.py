@@ -91,12 +91,22 @@ def test_on_a_terminal_a_bar_shows_phase_pace_and_time_left():
 
     out, clock = Terminal(), Clock()
     with Progress(out, clock=clock) as progress:
+        with progress.working("adjust"):
+            pass
         progress.phase("decode", 100, unit="frames")
         clock.now = 10.0
         progress.reach(50)
     assert "decode" in out.getvalue()
     assert "5 frames/s" in out.getvalue()
     assert "0:10 left" in out.getvalue()
+    assert "adjust" in out.getvalue()
+    assert "done" in out.getvalue()
+
+
+def test_a_phase_of_unknown_length_is_named_as_it_begins():
+    out = io.StringIO()
+    with Progress(out) as progress, progress.working("adjust"):
+        assert out.getvalue() == "adjust ...\n"
 
 
 def test_a_line_of_the_log_is_the_documented_one(tmp_path):

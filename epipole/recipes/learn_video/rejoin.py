@@ -16,7 +16,7 @@ from .teach import LEAST_SEEN, anchor_seen, learned_inverse_depth, scale_per_fra
 
 SIGMA_ROTATION = 0.002     # radians of a relative motion
 SIGMA_TRANSLATION = 0.02   # share of its length
-WORTH = 0.10               # change of scale from one end of the path to the other that is taken out
+WORTH = 0.2                # change of scale along the path that is taken out
 WORSE = 0.002              # share by which the mean cost of the flow may rise
 PRIOR_WEIGHT = 1.0         # of learned log depth per anchor: 1 / variance
 
@@ -41,11 +41,11 @@ def rejoin(solution: Solution, stores: list[FlowStore], depth_of: KeyDepth, free
     edges, pixels = edges_of(stores)
     seen = anchor_seen(edges, len(solution.scene.inverse_depth)) >= LEAST_SEEN
     learned = learned_inverse_depth(depth_of, solution)
-    scale = smoothed(scale_per_frame(learned, solution, seen))
-    if drift(scale) < WORTH:  # a network's scale errs a little too
+    scale = scale_per_frame(learned, solution, seen)
+    if drift(scale) < WORTH:  # a network's scale errs a little too, and after the first stage by up to a sixth
         return solution
     alone = refine(solution, edges, free_focal)
-    joined = refine(put_together(alone, stores, scale), edges, free_focal, learned, PRIOR_WEIGHT)
+    joined = refine(put_together(alone, stores, smoothed(scale)), edges, free_focal, learned, PRIOR_WEIGHT)
     before, after = (robust_cost(s.scene, edges, pixels, SIGMA) for s in (alone, joined))
     return joined if after < (1 + WORSE) * before else alone
 
@@ -67,9 +67,9 @@ def smoothed(scale: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
 
 
 def drift(scale: Float[np.ndarray, "n"]) -> float:
-    """Change of scale between the first and the last fifth of the path, as a logarithm."""
-    edge = max(1, len(scale) // 5)
-    return abs(float(np.log(np.median(scale[-edge:]) / np.median(scale[:edge]))))
+    """Change of smoothed scale along the path, as a logarithm, but for a twentieth at either end of its range."""
+    least, most = np.percentile(np.log(smoothed(scale)), (5, 95))
+    return float(most - least)
 
 
 def straightened(path: Float[np.ndarray, "n 4 4"], scale: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n 4 4"]:

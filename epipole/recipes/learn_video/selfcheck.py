@@ -16,7 +16,7 @@ from .rejoin import drift
 from .teach import Lessons
 
 PAIRS = 48              # pairs of key frames that are looked at, evenly spread
-DRIFT = 0.10            # change of scale from one end of the path to the other worth a warning
+DRIFT = 0.10            # change of scale along the path worth a warning
 FLAT = 0.02             # spread of log depth within a frame below which depth has collapsed to a plane
 PROTOCOL = f"{PAIRS} pairs of the key frames that taught, pixels whose flow passed its check"
 
@@ -68,6 +68,6 @@ def warnings(spread: float, scores: list[Score], scale: Float[np.ndarray, "n"]) 
         if worse:
             found.append(f"By {score.name} the learned depth is no better than {' or '.join(worse)}: do not trust it.")
     if drift(scale) > DRIFT:
-        found.append(f"Depth and path disagree by {100 * drift(scale):.0f} % on how scale changes from the beginning "
-                     "to the end: distances early and late may not compare.")
+        found.append(f"Depth and path disagree by {100 * drift(scale):.0f} % on how scale changes along the path: "
+                     "distances in its parts may not compare.")
     return found

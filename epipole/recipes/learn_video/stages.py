@@ -4,7 +4,7 @@ import json
 import resource
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,8 @@ class Run:
 
     @contextmanager
     def phase(self, name: str, total: int = 0, unit: str = "steps", **facts: Any) -> Iterator[Callable[..., None]]:
-        """Times a phase, also one that is interrupted, and hands out what its progress is told to."""
+        """Times a phase, also one that is interrupted, and hands out what its progress is told to. A phase without a
+        total is named alone, but for one that has facts: it tells its steps itself."""
         mine = next((p for p in self.phases if p["name"] == name), None)
         if mine is None:
             mine = {"name": name, "seconds": 0.0, **facts}
@@ -94,8 +95,10 @@ class Run:
             if time.monotonic() - kept > KEEP_EVERY:
                 keep()
 
+        named = self.progress.working(name) if self.progress and not total and not facts else nullcontext()
         try:
-            yield tell
+            with named:
+                yield tell
         finally:
             keep()
 

@@ -23,7 +23,7 @@ def turns(
     work: Path, keys: KeyImages, stores: list[FlowStore], learned: Float[Tensor, "n m"]
 ) -> list[dict[str, Any]]:
     """Of the path as each turn left it: median distance (px of the network) of its points from the flow, and by how
-    much (per cent) its scale changes from beginning to end against depth as it was learned in the end.
+    much (per cent) its scale changes on the way against depth as it was learned in the end.
 
     All are held against the flow that was there in the end, so that they compare; the first of them know fewer key
     frames than `keys` where others were placed between.
