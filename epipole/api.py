@@ -168,7 +168,7 @@ def render(
 
 def train(
     system: str,
-    data: str | Path,
+    data: str | Path | Sequence[str | Path],
     out: str | Path | None = None,
     preset: str = "small",
     steps: int = 1000,
@@ -176,15 +176,14 @@ def train(
     gap: int = 1,
     width: int = 256,
     intrinsics: tuple[float, float, float, float] | str | Path | None = None,
-    seed: int = 0,
-    device: str = "auto",
+    seed: int = 0, device: str = "auto",
     quiet: bool = False, augment: bool = False, staged: bool = False, bf16: bool = False,
 ) -> Path:
     """Trains a system of the table of contents on some footage, and returns the folder of the results with its
     model.safetensors (`epipole.recipes.train.load_model` opens it).
 
     data        plain folder, folder of pairs, video, scenes of a world such as "room:0-7" (see
-                `epipole.recipes.samples`), or "world" for a procedural room rendered into `out`/footage
+                `epipole.recipes.samples`), or "world", a room rendered into `out`/footage; several: evenly
     out         runs/<system> by default; the same call again goes on where an interrupted one stopped
     frames      of a clip (3), `gap` apart and `width` pixels wide, or of a focal stack; stereo learns from pairs
     intrinsics  fx, fy, cx, cy in pixels of the footage, or a file with the 3x3 matrix; a plain folder may bring its own
@@ -194,16 +193,17 @@ def train(
     from .engine.fit import Train
     from .engine.log import Progress
     from .recipes import train as training
-    from .recipes.samples import Shape, described, parse_data, samples, world_for
+    from .recipes.samples import Shape, described, parse_all, samples, world_for
     from .sources.augment import augmented
     from .systems import load
 
     check_seed(seed)
     folder, needs = Path("runs") / system if out is None else Path(out), load(system).needs
+    data = data[0] if not isinstance(data, str | Path) and len(data) == 1 else data
     if str(data) == "world":
         data = world_for(needs, seed) or render(folder / "footage", seed=seed, quiet=quiet)
     K = None if intrinsics is None else camera_matrix(intrinsics)
-    named, shape = parse_data(str(data)), Shape(frames or training.views_in_sample(system, preset), gap, width)
+    named, shape = parse_all(data), Shape(frames or training.views_in_sample(system, preset), gap, width)
     source = samples(named, needs, shape, folder / "work", K)
     source = augmented(source, needs, system) if augment else source
     with nullcontext() if quiet else Progress() as progress:

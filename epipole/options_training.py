@@ -11,9 +11,9 @@ from .option_types import count, intrinsics, natural, out, pixel, positive, seed
 def train(sub: argparse.ArgumentParser) -> None:
     """Of `epipole train`."""
     sub.add_argument("system", metavar="SYSTEM", help="a name that `epipole list` shows")
-    sub.add_argument("--data", required=True, metavar="FOOTAGE",
+    sub.add_argument("--data", required=True, nargs="+", metavar="FOOTAGE",
                      help="plain folder, folder of pairs (left/, right/), video, scenes of a world such as "
-                     "`room:0-7`, or `world`: a procedural room")
+                     "`room:0-7`, or `world`: a procedural room; of several, each is shown as often as the others")
     sub.add_argument("--preset", default="small", help="size of the network (default: small)")
     sub.add_argument("--steps", type=count, default=1000, metavar="N", help="training steps (default: 1000)")
     sub.add_argument("--frames", type=count, metavar="N",
@@ -40,9 +40,9 @@ def bench(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("systems", metavar="SYSTEM", nargs="*",
                      help="names that `epipole list` shows, or NAME:PRESET (default: all of the field that --train "
                      "can teach)")
-    sub.add_argument("--train", default="room:0-7", metavar="DATA",
-                     help="scenes of a world, plain folder, folder of pairs, or video; `@0-799` behind it picks frames "
-                     "(default: room:0-7)")
+    sub.add_argument("--train", nargs="+", default=("room:0-7",), metavar="DATA",
+                     help="scenes of a world, plain folder, folder of pairs, or video; `@0-799` behind it picks "
+                     "frames; of several, each is shown as often as the others (default: room:0-7)")
     sub.add_argument("--test", nargs="+", default=("room:100-103",), metavar="DATA",
                      help="the same with known truth, a table for each (default: room:100-103)")
     sub.add_argument("--preset", default="small", help="size of the networks (default: small)")

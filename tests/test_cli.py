@@ -311,6 +311,20 @@ def test_train_leaves_a_model(truth, tmp_path, capsys):
     assert model.stat().st_size > 1e5
 
 
+def test_train_mixes_what_several_data_show(truth, tmp_path, capsys):
+    other = write_truth(tmp_path / "other")
+    command = ["train", "sfmlearner", "--steps", "1", "--width", "32", "--device", "cpu", "-o", str(tmp_path / "m")]
+    assert main([*command, "--data", str(truth), f"{other}@0-3"]) == 0
+    arguments = yaml.safe_load((tmp_path / "m" / "run.yaml").read_text())["arguments"]
+    assert arguments["data"] == [str(truth), f"{other}@0-3"]
+    assert arguments["data_frames"] == [None, [0, 3]]
+    assert arguments["samples"] == 2 * (FRAMES - 2)
+    assert main([*command, "--data", str(truth)]) == 2
+    assert "data_sha256" in capsys.readouterr().err
+    assert main([*command, "--data", str(truth), "none"]) == 2
+    assert "there is no data 'none'" in capsys.readouterr().err
+
+
 def test_train_takes_a_video_whose_intrinsics_are_given(tmp_path, capsys):
     video = write_video(tmp_path / "walk.mp4", walking(4))
     command = ["train", "vid2depth", "--data", str(video), "--steps", "1", "--width", "32", "-o", str(tmp_path / "m"),

@@ -4,13 +4,15 @@
     tabletop:0-7               the same; and of things so near, focal stacks
     FOLDER  FILE               a plain folder, a video, a folder of pairs (see `sources.pairs`)
     ...@0-799                  frames 0 to 799 of it, or pairs
+
+Several of these are learned from together, each as often as the others.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,7 @@ from ..sources.worlds import FAMILIES, FIELDS, USUAL, Spec, Stream
 from ..sources.worlds.focus import focus_distances
 from ..sources.worlds.stream import FocusStream, StereoStream
 from ..sources.worlds.truth import TO_NEXT, TO_PREVIOUS
-from ..sources.wrap import Clips, Joined, Part, Resized, open_views
+from ..sources.wrap import Clips, Joined, Mixed, Part, Resized, open_views
 from ..types.errors import InputError
 
 OF_FLOW = frozenset({"flow", "flow_valid", "occlusion"})
@@ -82,6 +84,14 @@ def parse_data(text: str) -> Data:
     return Data(text, place, None, frames)
 
 
+def parse_all(texts: str | Path | Sequence[str | Path]) -> tuple[Data, ...]:
+    """What is to be learned from together, under one name or several. Raises InputError as `parse_data` does."""
+    names = [texts] if isinstance(texts, str | Path) else texts
+    if not names:
+        raise InputError("no data are named: give a folder, a video, or scenes of a world such as room:0-7")
+    return tuple(parse_data(str(name)) for name in names)
+
+
 def _inclusive(first: str, last: str, text: str) -> range:
     if int(last) < int(first):
         raise InputError(f"'{text}' ends before it begins: {last} comes before {first}")
@@ -96,9 +106,16 @@ def world_for(fields: Collection[str], scene: int) -> str | None:
     return f"room:{scene}" if wanted & (OF_FLOW | OF_STEREO) else None
 
 
-def described(data: Data, shape: Shape, K: Float64[np.ndarray, "3 3"] | None = None) -> dict[str, Any]:
+def described(
+    data: Data | Sequence[Data], shape: Shape, K: Float64[np.ndarray, "3 3"] | None = None
+) -> dict[str, Any]:
     """What samples follow from, beside what is asked of them: two descriptions that differ in no more than the name,
-    under `data`, are of the same samples. Raises InputError for data that cannot be read."""
+    under `data`, are of the same samples. Of several data `data`, `data_sha256` and `data_frames` are lists. Raises
+    InputError for data that cannot be read."""
+    if not isinstance(data, Data):
+        rows = [described(one, shape, K) for one in data]
+        several = {name: [row[name] for row in rows] for name in rows[0] if name.startswith("data")}
+        return rows[0] | (several if len(rows) > 1 else {})
     if data.scenes is None:
         contents = sha256_of(data.path)
     else:
@@ -110,14 +127,19 @@ def described(data: Data, shape: Shape, K: Float64[np.ndarray, "3 3"] | None = N
 
 
 def samples(
-    data: Data, fields: Collection[str], shape: Shape, cache: Path, K: Float64[np.ndarray, "3 3"] | None = None
+    data: Data | Sequence[Data], fields: Collection[str], shape: Shape, cache: Path,
+    K: Float64[np.ndarray, "3 3"] | None = None,
 ) -> Source:
     """Samples with these fields and maybe more: focal stacks where focus is asked for, rectified pairs where stereo is
     or the folder holds those, otherwise clips.
 
-    What was rendered or resized is kept in `cache`. Raises InputError for data that cannot be read or holds no such
-    samples; whether every field is there shows only in a sample.
+    Of several data, each gives as many (see `Mixed`). What was rendered or resized is kept in `cache`. Raises
+    InputError for data that cannot be read or holds no such samples; whether every field is there shows only in a
+    sample.
     """
+    if not isinstance(data, Data):
+        sources = [samples(one, fields, shape, cache, K) for one in data]
+        return sources[0] if len(sources) == 1 else Mixed(sources, [one.text for one in data])
     wanted = frozenset(fields)
     if wanted & OF_FOCUS:
         return focal_stacks(data, shape, cache)

@@ -1,4 +1,4 @@
-"""Sources around sources (clips, parts, several as one, other sizes), and footage as a source."""
+"""Sources around sources (clips, parts, several as one or in turn, other sizes), and footage as a source."""
 
 from __future__ import annotations
 
@@ -72,6 +72,38 @@ class Joined:
                 return source[place]
             place -= len(source)
         raise AssertionError  # the range above has refused it
+
+
+class Mixed:
+    """Several sources in turn, each as often as the others: one that has fewer samples begins again. Samples have the
+    fields that all of them know.
+
+    `names` are what a person calls the sources. Raises InputError for one without samples, and where images or their
+    number differ from source to source, so that no batch could hold them.
+    """
+
+    def __init__(self, sources: Sequence[Source], names: Sequence[str]) -> None:
+        for source, name in zip(sources, names, strict=True):
+            if not len(source):
+                raise InputError(f"{name} holds no sample: give more of it, or shorter clips")
+        first = [source[0] for source in sources]
+        for views, name in zip(first, names, strict=True):
+            if views.image.shape != first[0].image.shape:
+                raise InputError(f"samples of {names[0]} are {_sizes(first[0])} and those of {name} {_sizes(views)}: "
+                                 "what is learned together must have one size")
+        self.sources, self.fields = sources, set.intersection(*(set(views.fields()) for views in first))
+
+    def __len__(self) -> int:
+        return len(self.sources) * max(map(len, self.sources))
+
+    def __getitem__(self, index: int) -> Views:
+        turn, which = divmod(range(len(self))[index], len(self.sources))
+        return self.sources[which][turn % len(self.sources[which])].keep(self.fields)
+
+
+def _sizes(views: Views) -> str:
+    n, _, h, w = views.image.shape
+    return f"{n} images of {w}x{h}"
 
 
 class Resized:

@@ -13,6 +13,7 @@ from epipole.recipes.samples import (
     Shape,
     described,
     flow_pairs,
+    parse_all,
     parse_data,
     samples,
     sequences,
@@ -158,3 +159,31 @@ def test_footage_is_no_stereo_pair(tmp_path, capsys):
     command = ["train", "dispnet", "--data", str(write_truth(tmp_path / "truth")), "-o", str(tmp_path / "m")]
     assert main(command) == 2
     assert "left/" in capsys.readouterr().err
+
+
+def test_of_several_data_each_gives_as_many_samples(tmp_path):
+    many, few = parse_all(["room:1-2", "street:1@0-0"])
+    both = samples((many, few), {"image", "flow"}, TINY, tmp_path)
+    alone = [samples(one, {"image", "flow"}, TINY, tmp_path) for one in (many, few)]
+    assert [len(source) for source in alone] == [4, 1]
+    assert len(both) == 8
+    for i in range(8):
+        assert torch.equal(both[i].image, alone[i % 2][i // 2 % len(alone[i % 2])].image)
+    with pytest.raises(IndexError):
+        both[8]
+
+
+def test_data_whose_images_fit_no_batch_are_not_mixed(tmp_path):
+    folder = write_stereo(tmp_path / "s", truth=False)
+    with pytest.raises(InputError, match=r"2 images of 40x30 and those of .* 2 images of 40x24"):
+        samples(parse_all(["room:1", folder]), {"image", "disparity"}, replace(TINY, width=40), tmp_path / "cache")
+    with pytest.raises(InputError, match="no data"):
+        parse_all([])
+
+
+def test_several_data_have_one_description():
+    one, other, both = (described(parse_all(texts), TINY) for texts in (["room:1"], "street:2@0-1",
+                                                                        ["room:1", Path("street:2@0-1")]))
+    assert one == described(parse_data("room:1"), TINY)
+    assert both == one | {name: [one[name], other[name]] for name in ("data", "data_sha256", "data_frames")}
+    assert both["data"] == ["room:1", "street:2@0-1"]

@@ -9,7 +9,7 @@ from epipole.formats import kitti
 from epipole.geometry.camera import intrinsics, project
 from epipole.geometry.sample import sample
 from epipole.sources.video import open_footage
-from epipole.sources.wrap import Clips, FootageViews, Resized, open_views, resized
+from epipole.sources.wrap import Clips, FootageViews, Mixed, Resized, open_views, resized
 from epipole.types.errors import InputError
 from epipole.types.views import Views
 from tests.scene import plane_clip
@@ -174,3 +174,21 @@ def test_intrinsics_that_nobody_knows_are_asked_for(video):
         open_views(video, 80, {"image", "K"})
     assert open_views(video, 80, {"image"})[0].image.shape == (1, 3, HEIGHT // 2, WIDTH // 2)
     assert "K" in open_views(video, 80, {"image", "K"}, K)[0]
+
+
+def test_sources_in_turn_are_shown_equally_often_with_what_all_of_them_know():
+    long, short = [Views(image=torch.full((1, 1, 2, 2), i / 10.0), baseline=torch.ones(1)) for i in range(3)], [
+        Views(image=torch.full((1, 1, 2, 2), 0.9), baseline=torch.ones(1), label=torch.ones(1, dtype=torch.int64))]
+    mixed = Mixed([long, short], ["long", "short"])
+    shown = [mixed[i] for i in range(len(mixed))]
+    torch.testing.assert_close(torch.stack([views.image.mean() for views in shown]),
+                               torch.tensor([0, 0.9, 0.1, 0.9, 0.2, 0.9]))
+    assert {name for views in shown for name in views.fields()} == {"image", "baseline"}
+
+
+@pytest.mark.parametrize(("other", "why"), [
+    ([], "b holds no sample"), ([Views(image=torch.zeros(1, 1, 2, 3))], "samples of a are 1 images of 2x2 and"),
+    ([Views(image=torch.zeros(2, 1, 2, 2))], "those of b 2 images of 2x2")])
+def test_sources_that_fit_no_batch_are_not_mixed(other, why):
+    with pytest.raises(InputError, match=why):
+        Mixed([[Views(image=torch.zeros(1, 1, 2, 2))], other], ["a", "b"])

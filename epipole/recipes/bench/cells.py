@@ -89,7 +89,7 @@ def check_same(folder: Path, binding: dict[str, object]) -> None:
     """Raises InputError if the folder holds a bench of other arguments than these. What is off is as if not said: a
     folder does not know the switches that came after it."""
     file = folder / "work" / "bench.json"
-    asked = {name: value for name, value in binding.items() if value is not False}
+    asked = json.loads(json.dumps({name: value for name, value in binding.items() if value is not False}))
     if not file.is_file():
         write_bytes(file, json.dumps(asked, indent=1, sort_keys=True).encode())
     elif {name: value for name, value in json.loads(file.read_text()).items() if value is not False} != asked:

@@ -40,28 +40,28 @@ def entrants_of(field: str, asked: Sequence[str], preset: str) -> list[Entrant]:
 
 
 def taught(
-    entrants: Sequence[Entrant], more: Collection[str], data: Data, shape: Shape, cache: Path, named: bool
+    entrants: Sequence[Entrant], more: Collection[str], data: Sequence[Data], shape: Shape, cache: Path, named: bool
 ) -> tuple[dict[Entrant, Source], list[str]]:
     """Training samples for every system, and a sentence for each that they cannot teach; `named`, it is an error.
     `more`: fields that samples carry beside what a system needs."""
     sources: dict[Entrant, Source] = {}
-    notes = []
+    notes, given = [], " and ".join(one.text for one in data)
     for one in entrants:
         name, needs = one.label, load(one.system).needs
         try:
             source = samples(data, needs | frozenset(more), shape, cache)
             if not len(source):
-                raise InputError(f"{data.text} holds no sample: give more of it, or shorter clips")
+                raise InputError(f"{given} holds no sample: give more of it, or shorter clips")
             source[0].keep(needs)
             sources[one] = source
         except MissingField as error:
             if named:
-                raise MissingField(f"{name} cannot learn from {data.text}: it {error}") from error
-            notes.append(f"{name} cannot learn from {data.text}: it {error}")
+                raise MissingField(f"{name} cannot learn from {given}: it {error}") from error
+            notes.append(f"{name} cannot learn from {given}: it {error}")
         except InputError as error:
             if named:
                 raise
-            notes.append(f"{name} cannot learn from {data.text}: {error}")
+            notes.append(f"{name} cannot learn from {given}: {error}")
     if not sources:
-        raise InputError(f"none of the systems can learn from {data.text}: {'; '.join(notes)}")
+        raise InputError(f"none of the systems can learn from {given}: {'; '.join(notes)}")
     return sources, notes

@@ -23,7 +23,7 @@ from ...sources.spoil import WAYS, Spoiled
 from ...systems import load
 from ...types.errors import EpipoleError, InputError
 from ...types.predictions import Motion
-from ..samples import Shape, parse_data, samples
+from ..samples import Shape, parse_all, parse_data, samples
 from ..staged import SCHEDULES
 from ..train import installed, versions
 from .baselines import Baseline
@@ -42,7 +42,7 @@ class Bench:
 
     field: str
     systems: tuple[str, ...] = ()
-    train: str = "room:0-7"
+    train: str | Sequence[str] = "room:0-7"  # several: each as often as the others
     test: Sequence[str] = ("room:100-103",)
     preset: str = "small"
     steps: int = 1000
@@ -62,6 +62,10 @@ class Bench:
     colmap: bool = False                    # of motion: COLMAP beside the other baselines
     spoil: Sequence[str] = ()               # ways (see sources.spoil) in which test images are worse, a table for each
     device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.train, str) and len(self.train) == 1:
+            object.__setattr__(self, "train", self.train[0])
 
     def shape(self) -> Shape:
         return Shape(self.frames or field_named(self.field).frames, self.gap, self.width, self.world_frames)
@@ -89,7 +93,7 @@ def bench(asked: Bench, out: Path, progress: Progress | None = None) -> dict[str
     the others go on. Raises InputError, before anything is trained, for arguments that make no sense, and MissingField
     for a system that was named and that the training data cannot teach.
     """
-    field, data, shape, cache = field_named(asked.field), parse_data(asked.train), asked.shape(), out / "work" / "data"
+    field, data, shape, cache = field_named(asked.field), parse_all(asked.train), asked.shape(), out / "work" / "data"
     texts = {text: parse_data(text) for text in asked.test}
     torch_device(asked.device)
     if asked.colmap and field.prediction is not Motion:
@@ -201,8 +205,8 @@ def _about(asked: Bench) -> list[str]:
         f"budget of every training: {budget} of {asked.batch}{' augmented' if asked.augment else ''} samples, learning "
         f"rate {asked.rate:g}{falling}, preset {preset}, seeds 0 to {asked.seeds - 1}; medians over seeds (least to "
         "most)",
-        f"trained on {asked.train}, {shape.width} px wide, clips of {shape.frames} frames {shape.gap} apart; worlds "
-        f"are {shape.world_frames} frames long; tested on images {wide}",
+        f"trained on {' and '.join(_texts(asked.train))}, {shape.width} px wide, clips of {shape.frames} frames "
+        f"{shape.gap} apart; worlds are {shape.world_frames} frames long; tested on images {wide}",
         *(f"{way}: test images are {WAYS[way].about}" for way in asked.spoil),
         f"machine: {where['processor']}, {where['cores']} cores, {where['threads']} threads of torch, device "
         f"{where['device']}, {where['system']}",
@@ -226,7 +230,7 @@ def _processor() -> str:
 
 def command(asked: Bench) -> str:
     """The command line that repeats it."""
-    words = ["epipole", "bench", asked.field, *asked.systems, "--train", asked.train, "--test", *asked.test]
+    words = ["epipole", "bench", asked.field, *asked.systems, "--train", *_texts(asked.train), "--test", *asked.test]
     usual = asdict(Bench(asked.field))
     for name, value in asdict(asked).items():
         if name not in ("field", "systems", "train", "test") and value != usual[name]:
@@ -234,6 +238,10 @@ def command(asked: Bench) -> str:
             given = [f"{each:g}" if isinstance(each, float) else str(each) for each in values]
             words += [f"--{name.replace('_', '-')}", *given]
     return shlex.join(words)
+
+
+def _texts(train: str | Sequence[str]) -> Sequence[str]:
+    return [train] if isinstance(train, str) else train
 
 
 def _write(results: dict[str, Any], out: Path) -> None:

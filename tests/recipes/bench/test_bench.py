@@ -40,8 +40,8 @@ def pairs(toys, tmp_path) -> Path:
 
 
 def asked(pairs: Path, **options) -> Bench:
-    usual = {"steps": 2, "seeds": 2, "width": 32, "batch": 2, "device": "cpu"}
-    return Bench("stereo", ("toystereo",), str(pairs), (str(pairs),), **usual | options)
+    usual = {"train": str(pairs), "steps": 2, "seeds": 2, "width": 32, "batch": 2, "device": "cpu"}
+    return Bench("stereo", ("toystereo",), test=(str(pairs),), **usual | options)
 
 
 def by_hand(model: Path, pairs: Path) -> np.ndarray:
@@ -212,6 +212,7 @@ def test_every_system_of_these_kinds_has_a_field():
 @pytest.mark.parametrize(("command", "word"), [
     (["stereo", "nobody"], "nobody"), (["stereo", "flownets"], "flownets"),
     (["stereo", "--train", "nowhere"], "nowhere"), (["stereo", "--test", "nowhere"], "nowhere"),
+    (["stereo", "--train", "pairs", "nowhere"], "nowhere"),
     (["stereo", "--test", "flow"], "left/"),
     (["stereo", "dispnet", "--preset", "huge"], "huge"), (["stereo", "dispnet:huge"], "huge"),
     (["flow", "--train", "pairs"], "first/"),
@@ -264,6 +265,23 @@ def test_the_command_prints_the_page(pairs, tmp_path, capsys):
     assert out.startswith("# epipole bench stereo")
     assert out.splitlines()[-1] == str(tmp_path / "out" / "bench.md")
     assert "| **toystereo** |" in out
+
+
+def test_several_data_are_learned_from_and_one_is_recorded_as_before(pairs, tmp_path):
+    other = write_stereo(tmp_path / "other", pairs=3)
+    both, out = asked(pairs, train=(str(pairs), str(other)), seeds=1, steps=1), tmp_path / "both"
+    results = bench(both, out)
+    assert f"--train {pairs} {other} --test" in results["command"]
+    assert any(f"trained on {pairs} and {other}, 32 px" in line for line in results["about"])
+    about = yaml.safe_load((out / "cells" / "toystereo-0" / "run.yaml").read_text())
+    assert about["arguments"]["samples"] == 2 * 3
+    assert json.loads((out / "work" / "bench.json").read_text())["train"] == [str(pairs), str(other)]
+    assert bench(both, out) == results  # the folder knows them again
+    with pytest.raises(InputError, match="other arguments"):
+        bench(asked(pairs, seeds=1, steps=1), out)
+    bench(asked(pairs, train=[str(pairs)], seeds=1, steps=1), tmp_path / "one")
+    assert json.loads((tmp_path / "one" / "work" / "bench.json").read_text())["train"] == str(pairs)
+    bench(asked(pairs, seeds=1, steps=1), tmp_path / "one")
 
 
 def test_depth_is_judged_scaled_and_in_metres(toys, tmp_path):
