@@ -20,6 +20,7 @@ from .calibration import Calibration, from_words
 from .numbers import DAMAGED
 
 SCALING = ".scaling"    # folder of files in a new unit, which are about to take their places
+FAR = 5.0               # typical depths; what is farther is suspicious, and not in the map
 WITHOUT_METRES = "Metres were asked for, and the run stays up to scale"     # how a warning begins that says why
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..formats import colmap, colmap_binary, mesh, ply
 from ..formats.calibration import Calibration, pinhole
 from ..formats.numbers import DAMAGED
-from ..formats.run import RunFiles
+from ..formats.run import FAR, RunFiles
 from ..geometry import lenses
 from ..geometry.camera import project, transform
 from ..geometry.motion import se3_inverse
@@ -29,10 +29,9 @@ from ..sources.video import open_footage
 from ..types.errors import InputError
 from ..types.predictions import Depth, Surface
 from ..types.views import Views
+from .learn_video.fuse import FARTHEST, LEAST_SURE
 
 VOXEL, TRUNCATION = 0.012, 5.0          # typical depths; voxels
-FAR = 5.0                               # typical depths; nothing beyond is taken, nor the farthest and least sure
-FARTHEST, LEAST_SURE = 95.0, 90.0       # pixels of a frame: per cent are nearer, surer than these
 SOME = 20                               # frames that say how sure depth usually is
 CRUMB = 200                             # faces; smaller pieces that hang in the air are left out
 POINTS, VIEWS = 20_000, 20              # of the binary model, and views that a point has at most

@@ -189,8 +189,9 @@ def _write(
     write_path(out, times, path)
     K_small = network_intrinsics(torch.from_numpy(K), (footage.width, footage.height), size).double().numpy()
     cloud = fuse(images, path[seer.key_frames], K_small, lambda k: known(seer.key_frames[k]), typical)
-    ply.write(out / "cloud.ply", *cloud)
-    write_models(out, footage, K, path, *cloud)
+    ply.write(out / "cloud.ply", cloud.points, cloud.colours)
+    write_models(out, footage, K, path, cloud.points, cloud.colours)
+    about["left_out"] = cloud.left_out
 
 
 def _each(

@@ -201,6 +201,8 @@ def test_run_yaml_says_what_was_given(run, room):
     assert about["key_frames"] == KEYS
     assert about["healthy"] == {"photometric": [0.0, 0.2]}
     assert (about["depth"]["width"], about["depth"]["height"]) == SIZE
+    assert about["left_out"]["moved"] == pytest.approx(100 * np.mean([moved(k) for k in range(len(KEYS))]), abs=0.06)
+    assert 0 < sum(about["left_out"].values()) < 100
 
 
 def test_the_same_twice(run, room, joined, result, tmp_path):

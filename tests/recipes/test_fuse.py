@@ -4,15 +4,19 @@ import torch
 
 from epipole.geometry.camera import unproject
 from epipole.recipes.learn_video import fuse as module
-from epipole.recipes.learn_video.fuse import Voxels, confirmed, fuse, sure
+from epipole.recipes.learn_video.fuse import LeftOut, Map, Voxels, confirmed, doubts, fuse
 from epipole.recipes.learn_video.predict import Predicted, Predictor
 from tests.recipes.learned_room import KEYS, METRES, SIZE, Room
 
 
-def cloud(room: Room, **changes) -> tuple[np.ndarray, np.ndarray]:
+def whole(room: Room, **changes) -> Map:
     arguments = {"keys": room.keys, "T_world_camera": room.path[KEYS], "K": room.K_network,
                  "depth_of": Predictor(room.system).of_key_frames(room.keys), "typical": 1.0} | changes
     return fuse(**arguments)
+
+
+def cloud(room: Room, **changes) -> tuple[np.ndarray, np.ndarray]:
+    return whole(room, **changes)[:2]
 
 
 def surface_on_the_way(room: Room, points: np.ndarray, frame: int) -> np.ndarray:
@@ -64,16 +68,39 @@ def test_depth_that_no_other_view_confirms_is_left_out(room):
     assert len(cloud(room, depth_of=contradicting)[0]) < 0.2 * len(cloud(room)[0])
 
 
-def test_far_unsure_and_steep_pixels_are_not_sure():
+def test_far_unsure_and_steep_pixels_are_doubted():
     z, log_variance = np.full((40, 50), 1.0, np.float32), np.zeros((40, 50), np.float32)
     z[:, :2], log_variance[:5, 10:20] = 6.0, 1.0
     z[20:30, 20:30] = 1.5
-    kept = sure(Predicted(z, log_variance), typical=1.0)
-    assert not kept[:, :3].any()
-    assert not kept[:5, 10:20].any()
-    assert not kept[20, 20:30].any()
-    assert not kept[19, 20:30].any()
-    assert kept[10:18, 30:].all()
+    why = doubts(Predicted(z, log_variance), typical=1.0)
+    assert why["far"][:, :2].all()
+    assert why["edge"][:, 2].all()
+    assert why["unsure"][:5, 10:20].all()
+    assert why["edge"][19:21, 20:30].all()
+    assert not any(holds[10:18, 30:].any() for holds in why.values())
+
+
+def test_every_pixel_that_is_left_out_counts_once_under_the_first_reason():
+    a, b = np.zeros((4, 5), bool), np.zeros((4, 5), bool)
+    a[0], b[:, 0] = True, True
+    counted = LeftOut()
+    np.testing.assert_array_equal(counted.add({"a": a, "b": b}), ~(a | b))
+    assert counted.percent == {"a": 25.0, "b": 15.0}
+    counted.add({"a": ~a, "b": b})
+    assert counted.percent == {"a": 50.0, "b": 10.0}
+
+
+def test_the_shares_left_out_are_those_of_the_key_frames(room):
+    half = np.zeros((SIZE[1], SIZE[0]), bool)
+    half[:, : SIZE[0] // 2] = True
+    without, left_out = whole(room).left_out, whole(room, moved=lambda k: half if k else ~half).left_out
+    assert list(without) == ["far", "unsure", "edge", "contradicted"]
+    assert 0 < sum(without.values()) < 60
+    assert left_out["moved"] == 50.0
+    assert 100 > sum(left_out.values()) > 50 + sum(without.values()) / 4
+    exact = Predictor(room.system).of_key_frames(room.keys)
+    grown = whole(room, depth_of=lambda k: Predicted(exact(k).depth * np.float32(1.2**k), exact(k).log_variance))
+    assert grown.left_out["contradicted"] > 2 * without["contradicted"]
 
 
 def test_confirmation_asks_the_other_camera(room):

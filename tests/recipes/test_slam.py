@@ -58,6 +58,7 @@ def test_the_run_has_what_others_open(run):
     assert "report" in opened.report().name
     assert opened.about["pipeline"]["name"] == "cnn_slam"
     assert opened.about["key_frames"][0] == 0
+    assert list(opened.about["left_out"]) == ["far", "unsure", "edge", "contradicted"]
 
 
 def test_a_model_is_a_run_or_a_file(run, tmp_path):

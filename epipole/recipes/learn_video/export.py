@@ -10,7 +10,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Float32, Float64, UInt8
+from jaxtyping import Float, Float32, Float64, Int64, UInt8
 
 from ...engine.checkpoint import write_bytes
 from ...formats import colmap, kitti, nerfstudio, npz, ply, png16, tum
@@ -68,15 +68,17 @@ def write_outputs(
     about["depth"]["doubt"] = joined.doubt
     write_description(out, about)
     depth = depth_of_frames(footage, joined, Predictor(result.system, device, bf16), result.T_world_camera, factor)
-    write_frames(out, footage, len(look.times), depth, about["depth"]["png_scale"], progress)
+    write_frames(out, footage, len(look.times), depth, about["depth"]["png_scale"], progress, keys.key_frames)
     write_masks(out, keys, moved)
     path = from_first_camera(result.T_world_camera, factor)
     write_path(out, look.times, path)
     K_network = joined.scene.K.double().numpy()
     cloud = fuse(keys, path[keys.key_frames], K_network, scaled(joined, factor), typical * factor, moved=moved)
-    ply.write(out / "cloud.ply", *cloud)
-    write_models(out, footage, result.intrinsics.K, path, *cloud)
+    ply.write(out / "cloud.ply", cloud.points, cloud.colours)
+    write_models(out, footage, result.intrinsics.K, path, cloud.points, cloud.colours)
     save_model(out / "model.safetensors", result.system_name, result.config, result.system)
+    about["left_out"] = cloud.left_out
+    write_description(out, about)
     return about
 
 
@@ -106,10 +108,10 @@ def scaled(depth_of: KeyDepth, factor: float) -> KeyDepth:
 
 def write_frames(
     out: Path, footage: Footage, frames: int, depth: Iterator[tuple[Frame, Predicted]], png_scale: float,
-    progress: Progress | None = None,
+    progress: Progress | None = None, key_frames: Int64[np.ndarray, "k"] | None = None,
 ) -> None:
     """Depth of every frame (depth/, depth.npz), log_variance.npz and previews, in one pass over the footage."""
-    small = set(np.linspace(0, frames - 1, min(PREVIEWS, frames)).round().astype(int).tolist())
+    small = set(previewed(frames, key_frames).tolist())
     png, done = png_size(footage.width, footage.height), 0
     with (whole_folder(out / "depth") as folder, whole_folder(out / "work" / "preview") as preview,
           npz.writing(out / "depth.npz") as add_depth, npz.writing(out / "log_variance.npz") as add_variance,
@@ -132,6 +134,16 @@ def write_frames(
         if done != frames:
             raise InputError(f"{footage.name} gave {done} of {frames} frames when read again; "
                              "see that nothing changes the footage and run the same command again.")  # fmt: skip
+
+
+def previewed(frames: int, key_frames: Int64[np.ndarray, "k"] | None = None) -> Int64[np.ndarray, "n"]:
+    """At most `PREVIEWS` frames, evenly spaced but for key frames in place of what is next to them: only of these it is
+    known what moved."""
+    even = np.linspace(0, frames - 1, min(PREVIEWS, frames)).round().astype(np.int64)
+    if key_frames is None:
+        return even
+    nearest = key_frames[np.abs(key_frames - even[:, None]).argmin(1)]
+    return np.unique(np.where(2 * np.abs(nearest - even) * len(even) < frames, nearest, even))
 
 
 def depth_of_frames(

@@ -1,21 +1,23 @@
 """One coloured cloud from the key frames' depth: what is sure, confirmed by another view, and thinned to a grid."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Float64, Int64, UInt8
 from torch import Tensor
 
+from ...formats.run import FAR
 from ...geometry.camera import project, transform, unproject
 from ...geometry.motion import se3_inverse
 from ...geometry.sample import sample
 from .correspond import KeyImages
 from .predict import KeyDepth, Predicted, steep
 
-FAR = 5.0               # typical depths; nothing beyond is taken, nor the farthest and least sure pixels of a frame:
-FARTHEST, LEAST_SURE = 95.0, 90.0   # per cent of the pixels are nearer, surer than these
+FARTHEST, LEAST_SURE = 95.0, 90.0   # per cent of a frame's pixels are nearer, surer than those that are not taken
 NEIGHBOUR = 3           # key frames to either side of those that have to confirm a point:
 AGREES = 0.05           # its depth in one of them is right up to this share
 VOXEL = 0.007           # typical depths
@@ -25,6 +27,14 @@ SPAN = 2**20            # voxels from the first camera in every direction; 3 x 2
 
 Moved = Callable[[int], Bool[np.ndarray, "h w"]]
 """Number of a key frame -> true where the scene moved."""
+
+
+class Map(NamedTuple):
+    """Points in the world, their colours, and what per cent of the key frames' pixels did not enter, by why."""
+
+    points: Float32[np.ndarray, "p 3"]
+    colours: UInt8[np.ndarray, "p 3"]
+    left_out: dict[str, float]
 
 
 def fuse(
@@ -37,35 +47,56 @@ def fuse(
     moved: Moved | None = None,
     most: int = MOST,
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[Float32[np.ndarray, "p 3"], UInt8[np.ndarray, "p 3"]]:
-    """Points in the world and their colours, at most `most`; memory does not grow with the number of key frames.
+) -> Map:
+    """The cloud, of at most `most` points; memory does not grow with the number of key frames.
 
     Poses and depth are in one unit, of which `typical` depth is the measure; K is that of the network's size. Left out
-    is what is far, steep, unsure, moving, or not confirmed by one of the key frames `NEIGHBOUR` to either side.
+    is what moves, is far, unsure, steep ("edge"), or contradicted by both key frames `NEIGHBOUR` to either side.
     """
     T, K_ = torch.from_numpy(T_world_camera).float(), torch.from_numpy(K).float()
     seen = lru_cache(maxsize=2 * NEIGHBOUR + 1)(depth_of)
-    grid = Voxels(VOXEL * typical, most)
+    grid, left_out = Voxels(VOXEL * typical, most), LeftOut()
     for k in range(len(keys)):
         predicted = seen(k)
         points = transform(T[k], unproject(torch.from_numpy(predicted.depth)[None], K_))
-        keep = sure(predicted, typical)
-        if moved is not None:
-            keep &= ~moved(k)
+        why = ({} if moved is None else {"moved": moved(k)}) | doubts(predicted, typical)
         others = sorted({max(0, k - NEIGHBOUR), min(len(keys) - 1, k + NEIGHBOUR)} - {k})
         if others:
-            keep &= np.any([confirmed(points, T[j], K_, seen(j).depth) for j in others], axis=0)
+            why["contradicted"] = ~np.any([confirmed(points, T[j], K_, seen(j).depth) for j in others], axis=0)
+        keep = left_out.add(why)
         grid.add(points.numpy()[:, keep].T, keys.colour[k][keep])
         if progress:
             progress(k + 1, len(keys))
-    return grid.cloud()
+    return Map(*grid.cloud(), left_out.percent)
 
 
-def sure(predicted: Predicted, typical: float) -> Bool[np.ndarray, "h w"]:
-    """Pixels that are neither far, nor unsure, nor on an edge of depth."""
+def doubts(predicted: Predicted, typical: float) -> dict[str, Bool[np.ndarray, "h w"]]:
+    """Pixels that are far, unsure, or on an edge of depth."""
     z, log_variance = predicted
     near = z <= min(FAR * typical, float(np.percentile(z, FARTHEST)))
-    return near & (log_variance <= np.percentile(log_variance, LEAST_SURE)) & ~steep(z)
+    sure = log_variance <= np.percentile(log_variance, LEAST_SURE)
+    return {"far": ~near, "unsure": ~sure, "edge": steep(z)}
+
+
+class LeftOut:
+    """Counts the pixels that do not enter the map, each once: under the first of the reasons that hold for it."""
+
+    def __init__(self) -> None:
+        self.pixels, self.counts = 0, Counter[str]()
+
+    def add(self, why: Mapping[str, Bool[np.ndarray, "h w"]]) -> Bool[np.ndarray, "h w"]:
+        """Takes in a frame, and returns which of its pixels enter."""
+        keep = np.ones(next(iter(why.values())).shape, bool)
+        for reason, holds in why.items():
+            self.counts[reason] += int((keep & holds).sum())
+            keep &= ~holds
+        self.pixels += keep.size
+        return keep
+
+    @property
+    def percent(self) -> dict[str, float]:
+        """Per cent of all pixels, by reason."""
+        return {reason: round(100 * count / self.pixels, 1) for reason, count in self.counts.items()}
 
 
 def confirmed(
