@@ -108,9 +108,11 @@ def through(views: Views, A: Float[Tensor, "n 3 3"], height: int, width: int) ->
     if "disparity" in views:
         if A[:, 0, 1].any() or A[:, 1, 0].any() or (A[:1] != A).any():
             raise ValueError("rectified pairs are seen through the same window, which is not turned")
-        disparity, known = window_disparity(views.disparity, views.disparity_valid, A, height, width)
+        disparity, known = window_disparity(views.disparity, views.disparity > 0, A, height, width)
+        _, seen = window_disparity(views.disparity, views.disparity_valid, A, height, width)
         partner = torch.arange(width) - torch.tensor([1.0, -1.0])[:, None, None, None] * disparity
-        fields |= {"disparity": disparity, "disparity_valid": known & (partner >= 0) & (partner <= width - 1)}
+        seen = seen & (partner >= 0) & (partner <= width - 1)
+        fields |= {"disparity": torch.where(known, disparity, 0), "disparity_valid": seen}
     if "baseline" in views:
         fields["baseline"] = views.baseline
     return Views(**fields)

@@ -30,7 +30,7 @@ class Views(Batch):
     object_coordinates: Float[Tensor, "*B N 3 H W"]  # m, in the frame of the thing itself; 0 outside depth_valid
     semantic: Int64[Tensor, "*B N 1 H W"]        # class; 0: nothing known
     instance: Int64[Tensor, "*B N 1 H W"]        # which thing; -1: none
-    disparity: Float[Tensor, "*B N 1 H W"]       # px >= 0, left u minus right u of a rectified pair: f baseline / z
+    disparity: Float[Tensor, "*B N 1 H W"]       # px, left u minus right u of a rectified pair: f baseline / z, or 0
     disparity_valid: Bool[Tensor, "*B N 1 H W"]  # where the other camera of the pair sees the same point
     baseline: Float[Tensor, "*B N"]              # m, from the left camera of a rectified pair to the right one
     matches: Float[Tensor, "*B M 4"]             # px, x y of a point in view 0 and x y in view 1

@@ -78,6 +78,7 @@ def test_disparity_comes_along_and_pairs_stay_rectified():
         assert inside[known].all()
         assert known.float().mean() > 0.5
         assert ((seen - views.image[n : n + 1]).abs() * known).max() < 0.02
+    assert (views.disparity > 0).float().mean() > views.disparity_valid.float().mean()  # what one view alone shows
 
 
 def test_a_turn_of_rectified_pairs_is_a_mistake():

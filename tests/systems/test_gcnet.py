@@ -36,6 +36,17 @@ def test_weights_of_the_paper():
     assert sum(p.numel() for p in net.tower.parameters()) == 160_736
 
 
+def test_what_the_right_image_does_not_show_teaches_too():
+    """As on Scene Flow, whose truth is dense: who is judged on hidden pixels has to learn to guess them."""
+    pair, model = dots(), system()
+    truth = pair.disparity.clone()
+    truth[..., 0] = K + 2.0
+    assert not pair.disparity_valid[..., 0].any()
+    assert model.loss(Views(**pair.fields() | {"disparity": truth}))["disparity"] != model.loss(pair)["disparity"]
+    unknown = Views(**pair.fields() | {"disparity": torch.zeros_like(truth)})
+    assert model.loss(unknown)["disparity"] == 0
+
+
 def test_images_of_any_size_have_a_disparity_within_the_candidates():
     model, image = system().eval(), torch.rand(1, 2, 3, 37, 50)
     with torch.no_grad():

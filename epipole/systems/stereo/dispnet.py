@@ -41,7 +41,7 @@ class DispNet(System):
     """
 
     paper = "https://arxiv.org/abs/1512.02134"
-    needs = frozenset({"image", "disparity", "disparity_valid"})
+    needs = frozenset({"image", "disparity"})
     reads = frozenset({"image"})
 
     def __init__(self, config: Config = PRESETS["paper"]):
@@ -73,8 +73,8 @@ class DispNet(System):
 
     def about_scale(self, views: Views, scale: int) -> dict[str, Tensor]:
         """The loss in which this scale counts most, 0 the finest and 5 the coarsest."""
-        weights = [self.config.fade ** abs(s - scale) for s in range(SCALES)]
-        return self.objective(self.pyramid(views), views.disparity[:, 0], views.disparity_valid[:, 0], weights)
+        weights, truth = [self.config.fade ** abs(s - scale) for s in range(SCALES)], views.disparity[:, 0]
+        return self.objective(self.pyramid(views), truth, truth > 0, weights)
 
     def objective(
         self,

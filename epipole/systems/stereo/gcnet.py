@@ -48,7 +48,7 @@ class GCNet(System):
     """
 
     paper = "https://arxiv.org/abs/1703.04309"
-    needs = frozenset({"image", "disparity", "disparity_valid"})
+    needs = frozenset({"image", "disparity"})
     reads = frozenset({"image"})
 
     def __init__(self, config: Config = PRESETS["paper"]):
@@ -72,9 +72,9 @@ class GCNet(System):
         return self.hourglass(volume)[..., :h, :w]
 
     def loss(self, views: Views) -> dict[str, Tensor]:
-        """Mean of |d - d*| over the pixels whose disparity is known   (eq. 2)."""
-        truth, valid = views.disparity[:, 0], views.disparity_valid[:, 0]
-        return {"disparity": self.supervised(self(views).disparity, truth, valid)}
+        """Mean of |d - d*| over the pixels whose disparity is known, hidden in the right image or not   (eq. 2)."""
+        truth = views.disparity[:, 0]
+        return {"disparity": self.supervised(self(views).disparity, truth, truth > 0)}
 
     def supervised(
         self, disparity: Float[Tensor, "b 1 h w"], truth: Float[Tensor, "b 1 h w"], valid: Bool[Tensor, "b 1 h w"]
