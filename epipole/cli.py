@@ -78,11 +78,10 @@ def _learn(options: Namespace) -> None:
 
 
 def _present(run: Run) -> None:
-    from .formats.run import scaling_text
+    from .formats.run import lengths_text
 
     _print_scores(run.scores)
-    if scaling := run.about.get("scaling"):
-        print(scaling_text(scaling))
+    print(lengths_text(run.about))
     print(f"report: {run.folder / 'report.html'}")
 
 
@@ -101,6 +100,7 @@ def _inspect(options: Namespace) -> None:
 
 
 def _judge(options: Namespace) -> None:
+    from .formats.run import RunFiles, lengths_text
     from .judges.depth import DepthProtocol
     from .judges.motion import MotionProtocol
     from .recipes.judge_model import is_model, judge_model
@@ -108,14 +108,18 @@ def _judge(options: Namespace) -> None:
 
     if is_model(options.run):
         scores, absent = judge_model(options.run, options.truth)
+        unit = []
     else:
         depth = DepthProtocol(options.scaling, options.crop, cap=options.cap)
         scores = judge_run(options.run, options.truth, depth, MotionProtocol(options.alignment))
         absent = why_absent(options.truth)
+        unit = [lengths_text(RunFiles(options.run).about)]
     if options.json:
         print(json.dumps([score.as_dict() for score in scores], indent=1))
     else:
         _print_scores(scores)
+    for said in unit:
+        print(said, file=sys.stderr if options.json else sys.stdout)
     for reason in absent:
         print(reason, file=sys.stderr)
 

@@ -147,7 +147,8 @@ def _show(sub: argparse.ArgumentParser) -> None:
     _run(sub)
     sub.add_argument("--no-browser", action="store_true", help="only print where the report or the page is")
     sub.add_argument("--figure", type=Path, metavar="FILE",
-                     help="write one still picture instead, a PNG: frames, depth, uncertainty, path and map")
+                     help="write one still picture instead, .png, .jpg, .webp, .pdf or .svg: frames, depth, "
+                          "uncertainty, path and map")
     sub.add_argument("--live", action="store_true",
                      help="serve a page to turn the run in 3-D, on this machine alone, until interrupted (needs viser)")
     sub.add_argument("--port", type=count, default=8080, metavar="N", help="of the live page (default: 8080)")

@@ -100,11 +100,14 @@ def test_judge_prints_scores_under_their_protocol(run, truth, capsys):
     assert "constant depth" in lines[1]
     assert any("Sim(3)" in line for line in lines)
     assert "t_rel" in err  # and why it is absent
+    assert lines[-1] == "lengths: up to one unknown factor"
 
 
 def test_judge_prints_json(run, truth, capsys):
     assert main(["judge", str(run), "--truth", str(truth), "--json"]) == 0
-    scores = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    out, err = capsys.readouterr()
+    scores = {entry["name"]: entry for entry in json.loads(out)}
+    assert "lengths: up to one unknown factor" in err.splitlines()
     assert scores["abs_rel"]["value"] < 2e-3
     assert scores["ate"]["unit"] == "m"
     assert all(entry["protocol"] for entry in scores.values())
@@ -198,7 +201,8 @@ def test_learn_hands_everything_on(learned, truth, capsys):
     *_, metres, report = capsys.readouterr().out.splitlines()
     assert report == f"report: {Path('r/report.html')}"
     assert all(word in metres for word in ("7.93 m", "camera height of 1.65 m", "180 frames", "3.1 %"))
-    assert metres in Path("r/report.html").read_text()
+    assert metres.startswith("lengths: metres; ")
+    assert metres.removeprefix("lengths: metres; ") in Path("r/report.html").read_text()
 
 
 def test_metres_that_were_asked_for_and_not_found_are_a_sentence(learned, capsys):

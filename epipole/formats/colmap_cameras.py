@@ -5,6 +5,7 @@ COLMAP puts (0, 0) at the corner of the top-left pixel, we at its centre: their 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..geometry.brown_conrady import BrownConrady
@@ -55,9 +56,9 @@ def _camera(model: str, parameters: list[float], where: str) -> Camera:
     return build(lens, focal, (cx - HALF, cy - HALF), dict(zip(names, coefficients, strict=True)), where)
 
 
-def write_cameras(path: str | Path, cameras: dict[int, Calibration]) -> None:
-    """One line a camera; unified cameras become EUCM, which COLMAP 4 reads."""
-    write_lines(Path(path), [f"{number} {camera_line(*camera)}" for number, camera in cameras.items()])
+def write_cameras(path: str | Path, cameras: dict[int, Calibration], comment: str = "") -> None:
+    """One line a camera, below the comment; unified cameras become EUCM, which COLMAP 4 reads."""
+    write_lines(Path(path), [f"{number} {camera_line(*camera)}" for number, camera in cameras.items()], comment)
 
 
 def camera_line(camera: Camera, width: int, height: int) -> str:
@@ -83,18 +84,20 @@ def row(values: list[float]) -> str:
     return " ".join(f"{value:.17g}" for value in values)
 
 
-def write_lines(path: Path, lines: list[str]) -> None:
-    """A text file of these lines."""
-    with replacing(path) as part:
-        part.write_text("".join(line + "\n" for line in lines))
+def write_lines(path: Path, lines: Iterable[str], comment: str = "") -> None:
+    """A text file of these lines, below one of `comment` if there is any."""
+    with replacing(path) as part, part.open("w", encoding="utf-8") as file:
+        file.writelines([f"# {comment}\n"] if comment else [])
+        file.writelines(line + "\n" for line in lines)
 
 
-def read_lines(path: Path) -> list[str]:
-    """The lines that are neither empty nor a comment; raises InputError for what is not a text file."""
+def read_lines(path: Path, empty: bool = False) -> list[str]:
+    """The lines that are no comment, and not empty unless `empty` says so; raises InputError for what is not a text
+    file."""
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not a text file") from error
-    return [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return [line for line in text.splitlines() if (empty or line.strip()) and not line.startswith("#")]

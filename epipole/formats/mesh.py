@@ -22,14 +22,14 @@ FLOAT, UINT = 5126, 5125
 
 def write_ply(
     path: str | Path, vertices: Float32[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"],
-    colors: UInt8[np.ndarray, "V 3"],
+    colors: UInt8[np.ndarray, "V 3"], comment: str = "",
 ) -> None:
-    """Binary little endian; coordinates keep their unit and axes."""
+    """Binary little endian; coordinates keep their unit and axes. `comment` is one line of the header."""
     table, rows = np.empty(len(vertices), ply.VERTEX), np.empty(len(faces), FACE)
     table["xyz"], table["rgb"] = vertices, colors
     rows["count"], rows["corners"] = 3, faces
     with replacing(path) as part:
-        part.write_bytes(_header(len(vertices), len(faces)) + table.tobytes() + rows.tobytes())
+        part.write_bytes(_header(len(vertices), len(faces), comment) + table.tobytes() + rows.tobytes())
 
 
 def read_ply(
@@ -44,7 +44,7 @@ def read_ply(
     counts = {words[1]: int(words[2]) for line in head.decode("ascii", "replace").splitlines()
               if (words := line.split())[:1] == ["element"] and len(words) == 3 and words[2].isdigit()}
     vertices, faces = counts.get("vertex", 0), counts.get("face", 0)
-    if head + mark != _header(vertices, faces):
+    if ply.without_comments(head + mark) != _header(vertices, faces).splitlines():
         raise InputError(f"{path} is not a binary little-endian PLY of coloured vertices and triangles")
     if len(body) != vertices * ply.VERTEX.itemsize + faces * FACE.itemsize:
         raise InputError(f"{path} is cut off: its header announces {vertices} vertices and {faces} faces")
@@ -53,16 +53,18 @@ def read_ply(
     return table["xyz"].copy(), rows["corners"].astype(np.int64), table["rgb"].copy()
 
 
-def _header(vertices: int, faces: int) -> bytes:
-    return ply.HEADER.format(count=vertices).replace("end_header\n", FACES.format(count=faces)).encode()
+def _header(vertices: int, faces: int, comment: str = "") -> bytes:
+    return ply.header(vertices, comment).replace(b"end_header\n", FACES.format(count=faces).encode())
 
 
 def write_glb(
     path: str | Path, vertices: Float32[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"],
-    colors: UInt8[np.ndarray, "V 3"],
+    colors: UInt8[np.ndarray, "V 3"], comment: str = "",
 ) -> None:
-    """Turned to glTF's axes (y up), shown in its own colours without lights. An empty mesh is an empty scene."""
-    scene: dict[str, object] = {"asset": {"version": "2.0", "generator": "epipole"}, "scene": 0, "scenes": [{}]}
+    """Turned to glTF's axes (y up), shown in its own colours without lights. An empty mesh is an empty scene. `comment`
+    stands in the extras of the asset."""
+    asset = {"version": "2.0", "generator": "epipole"} | ({"extras": {"comment": comment}} if comment else {})
+    scene: dict[str, object] = {"asset": asset, "scene": 0, "scenes": [{}]}
     body = b""
     if len(vertices) and len(faces):
         arrays = [(vertices * UPRIGHT).astype("<f4"), linear(colors), faces.astype("<u4").reshape(-1)]

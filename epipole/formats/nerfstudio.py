@@ -41,13 +41,16 @@ def write_transforms(
     names: list[str],
     T_world_camera: Float64[np.ndarray, "F 4 4"],
     cloud: str | None = None,
+    comment: str = "",
 ) -> None:
-    """Writes one camera and a pose per image; `names` and `cloud` (a PLY) are paths relative to the file.
+    """Writes one camera and a pose per image; `names` and `cloud` (a PLY) are paths relative to the file. `comment` is
+    an entry that nobody looks for.
 
     Raises TypeError for a unified camera, which the format does not have.
     """
     poses = T_world_camera @ OPENGL
-    content: dict[str, Any] = {
+    content: dict[str, Any] = {"comment": comment} if comment else {}
+    content |= {
         "w": calibration.width, "h": calibration.height, **_camera_fields(calibration.camera),
         "frames": [{"file_path": n, "transform_matrix": T.tolist()} for n, T in zip(names, poses, strict=True)],
     }

@@ -56,7 +56,9 @@ def _numbers(words: list[str], columns: tuple[int, ...], what: str, where: str) 
     return numbers
 
 
-def write_table(path: str | Path, table: Float64[np.ndarray, "rows columns"], digits: int = 12) -> None:
-    """Rows of numbers separated by spaces."""
+def write_table(
+    path: str | Path, table: Float64[np.ndarray, "rows columns"], digits: int = 12, comment: str = ""
+) -> None:
+    """Rows of numbers separated by spaces, below a line of `comment` if there is any."""
     with replacing(path) as part:
-        np.savetxt(part, table, fmt=f"%.{digits}g")
+        np.savetxt(part, table, fmt=f"%.{digits}g", header=comment, encoding="utf-8")

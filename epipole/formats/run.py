@@ -31,6 +31,13 @@ def scaling_text(scaling: Mapping[str, Any]) -> str:
             f"frames or pieces of the path tell it and differ by {scaling['spread_percent']:.1f} %")
 
 
+def lengths_text(about: Mapping[str, Any]) -> str:
+    """What unit all lengths of a run have by its run.yaml, in the line that stands in every file with room for one."""
+    if about.get("scale") != "metres":
+        return "lengths: up to one unknown factor"
+    return "lengths: metres" + (f"; {scaling_text(about['scaling'])}" if about.get("scaling") else "")
+
+
 class FrameArrays(Sequence[Float32[np.ndarray, "h w"]]):
     """One array per frame from an .npz archive, read when it is asked for; a slice gives a list."""
 

@@ -36,10 +36,13 @@ def read(path: str | Path) -> tuple[Float64[np.ndarray, "F"], Float64[np.ndarray
     return table[:, 0].copy(), se3(quaternion_to_rotation(q), torch.from_numpy(table[:, 1:4].copy())).numpy()
 
 
-def write(path: str | Path, timestamps: Float64[np.ndarray, "F"], T_world_camera: Float64[np.ndarray, "F 4 4"]) -> None:
-    """One line a frame; timestamps in s."""
+def write(
+    path: str | Path, timestamps: Float64[np.ndarray, "F"], T_world_camera: Float64[np.ndarray, "F 4 4"],
+    comment: str = "",
+) -> None:
+    """One line a frame, below the comment if there is any; timestamps in s."""
     q = rotation_to_quaternion(torch.from_numpy(T_world_camera[:, :3, :3].copy())).numpy()
-    write_table(path, np.hstack([timestamps[:, None], T_world_camera[:, :3, 3], q]), digits=15)
+    write_table(path, np.hstack([timestamps[:, None], T_world_camera[:, :3, 3], q]), digits=15, comment=comment)
 
 
 def read_calibration(path: str | Path) -> Calibration:

@@ -1,5 +1,5 @@
 """From a finished run to a surface: depth of the key frames fused by how sure it is, without edges, sky and what moved;
-mesh.ply, mesh.glb, and COLMAP's binary model with tracks. Frames pass one by one; memory does not grow with them."""
+mesh.ply and mesh.glb. Frames pass one by one; memory does not grow with them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int64
+from jaxtyping import Bool, Float32
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from ..formats import colmap, colmap_binary, mesh, ply
-from ..formats.calibration import Calibration, pinhole
+from ..formats import mesh
 from ..formats.numbers import DAMAGED
-from ..formats.run import FAR, RunFiles
-from ..geometry import lenses
-from ..geometry.camera import project, transform
-from ..geometry.motion import se3_inverse
-from ..geometry.sample import sample
+from ..formats.run import FAR, RunFiles, lengths_text
 from ..pipelines.mapping import Config, Mapping
 from ..sources.footage import Footage
 from ..sources.straight import straightened
@@ -34,8 +29,6 @@ from .learn_video.fuse import FARTHEST, LEAST_SURE
 VOXEL, TRUNCATION = 0.012, 5.0          # typical depths; voxels
 SOME = 20                               # frames that say how sure depth usually is
 CRUMB = 200                             # faces; smaller pieces that hang in the air are left out
-POINTS, VIEWS = 20_000, 20              # of the binary model, and views that a point has at most
-AGREES = 0.05                           # of depth, for a view to see a point
 LEAST_WEIGHT = 1.0                      # of a surface, in pixels of usual sureness
 
 Progress = Callable[[int, int], None]
@@ -53,7 +46,7 @@ class Frame(NamedTuple):
 def mesh_run(
     folder: str | Path, clip: str | Path | None = None, voxel: float | None = None, progress: Progress | None = None
 ) -> Surface:
-    """Writes mesh.ply, mesh.glb and colmap/*.bin into the folder, and returns the surface.
+    """Writes mesh.ply and mesh.glb into the folder, and returns the surface.
 
     `clip` is the footage, where it is no longer where it was; `voxel` the size of one in the run's unit, by default
     `VOXEL` typical depths (it doubles where memory would not suffice). Raises InputError where the run is not
@@ -63,17 +56,16 @@ def mesh_run(
     if not run.finished:
         raise InputError(f"{folder} is not finished; the same `epipole learn` again finishes it")
     footage, typical = footage_of(run, clip), float(run.about["depth"]["typical"])
-    config = Config(VOXEL * typical if voxel is None else voxel, TRUNCATION, FAR * typical, sure=usually(run),
-                    least_weight=LEAST_WEIGHT)
+    usual = VOXEL * typical
+    config = Config(voxel or usual, TRUNCATION, FAR * typical, sure=usually(run), least_weight=LEAST_WEIGHT)
     surface = without_crumbs(fused(run, footage, config, progress))
     if not len(surface.faces):
-        raise InputError(f"{folder} holds no surface that two views are sure of; a smaller voxel does not help, more "
-                         "footage may")
+        mend = "more footage may help" if voxel is None else f"leave out --voxel, or give one nearer to {usual:.2g}"
+        raise InputError(f"{folder} holds no surface that two views are sure of, in voxels of {config.voxel:g}: {mend}")
     vertices, faces = surface.vertices.numpy(), surface.faces.numpy()
     colors = (255 * surface.colour).round().to(torch.uint8).numpy()
-    mesh.write_ply(run.folder / "mesh.ply", vertices, faces, colors)
-    mesh.write_glb(run.folder / "mesh.glb", vertices, faces, colors)
-    write_tracks(run)
+    for write, name in ((mesh.write_ply, "mesh.ply"), (mesh.write_glb, "mesh.glb")):
+        write(run.folder / name, vertices, faces, colors, lengths_text(run.about))
     return surface
 
 
@@ -150,37 +142,3 @@ def without_crumbs(surface: Surface, least: int = CRUMB) -> Surface:
     kept, renumbered = np.unique(faces[large], return_inverse=True)
     return Surface(vertices=surface.vertices[kept], colour=surface.colour[kept],
                    faces=torch.from_numpy(renumbered.reshape(-1, 3)))
-
-
-def write_tracks(run: RunFiles) -> None:
-    """colmap/*.bin: a part of the cloud, and the key frames that see each of its points where their depth has it."""
-    text = colmap.read_model(run.folder / "colmap")
-    points, colors = ply.read(run.folder / "cloud.ply")
-    some = np.unique(np.linspace(0, len(points) - 1, min(POINTS, len(points))).round().astype(int))
-    camera = run.lens or pinhole(run.intrinsics, *run.image_size)
-    seen = observed(run, torch.from_numpy(points[some]).double(), camera)
-    often = np.bincount(seen.point, minlength=len(some)) >= 2
-    kept = often[seen.point]
-    seen = colmap_binary.Observations(seen.image[kept], (np.cumsum(often) - 1)[seen.point[kept]], seen.pixel[kept])
-    colmap_binary.write_model(run.folder / "colmap", camera, text.names, run.path,
-                              points[some][often].astype(np.float64), colors[some][often], seen)
-
-
-def observed(run: RunFiles, points: Float[Tensor, "p 3"], camera: Calibration) -> colmap_binary.Observations:
-    """Pixels of the footage, which `camera` took, at which key frames see points, at most `VIEWS` of each."""
-    times = np.zeros(len(points), np.int64)
-    small, path = torch.from_numpy(run.depth_intrinsics), torch.from_numpy(run.path.copy())
-    images: list[Int64[np.ndarray, "o"]] = []
-    numbers: list[Int64[np.ndarray, "o"]] = []
-    pixels: list[Float32[np.ndarray, "o 2"]] = []
-    for frame in key_frames(run):
-        there = transform(se3_inverse(path[frame.number]), points.T[:, None])
-        at, front = project(there, small)
-        z, inside = sample(torch.from_numpy(frame.depth).double()[None, None], at[None])
-        right = front & inside[0] & ((there[2:] / z[0] - 1).abs() < AGREES)
-        mine = np.flatnonzero(right[0, 0].numpy() & (times < VIEWS))
-        times[mine] += 1
-        images.append(np.full(len(mine), frame.number))
-        numbers.append(mine)
-        pixels.append(lenses.project(there, camera.camera)[0][:, 0, mine].T.numpy().astype(np.float32))
-    return colmap_binary.Observations(np.concatenate(images), np.concatenate(numbers), np.concatenate(pixels))

@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from ..formats import colmap, colmap_binary, kitti, mesh, nerfstudio, npz, ply, png16, tum
+from ..formats import colmap, kitti, mesh, nerfstudio, npz, ply, png16, tum
 from ..formats.atomic import unwritable, whole_folder
-from ..formats.run import SCALING, WITHOUT_METRES, RunFiles
+from ..formats.run import SCALING, WITHOUT_METRES, RunFiles, lengths_text
 from ..pipelines.scale import Scale
 from ..types.errors import InputError
 from ..types.known import Known
 from .description import write_description
 from .find_scale import find_scale
+from .reconstruction import write_colmap
 
 LARGEST = np.float32(np.finfo(np.float16).max)
 
@@ -74,16 +75,16 @@ def apply_scale(run: RunFiles, factor: float, scaling: dict[str, Any]) -> None:
     New files are made beside the old ones first, and take their places only when all are whole; what is interrupted
     in between is finished by the next call, and refused by every reader until then.
     """
-    folder = run.folder
+    folder, about = run.folder, run.about | {"scale": "metres", "scaling": scaling}
     with whole_folder(folder / SCALING) as stage:
         for name, write in WRITERS.items():
             if (folder / name).exists():
-                write(run, stage / name, factor)
+                write(run, stage / name, factor, lengths_text(about))
         depth = dict(run.about.get("depth") or {})
         for name, times in {"png_scale": 1 / factor, "typical": factor, "model_factor": factor}.items():
             if name in depth:
                 depth[name] = float(depth[name]) * times
-        write_description(stage, run.about | {"scale": "metres", "scaling": scaling, "depth": depth})
+        write_description(stage, about | {"depth": depth})
     finish_interrupted(folder)
 
 
@@ -101,13 +102,13 @@ def finish_interrupted(folder: Path) -> None:
         raise InputError(unwritable(folder, error)) from error
 
 
-def _pictures(run: RunFiles, to: Path, factor: float) -> None:
+def _pictures(run: RunFiles, to: Path, factor: float, lengths: str) -> None:
     to.mkdir()
     for file in sorted((run.folder / "depth").glob("*.png")):
         (to / file.name).write_bytes(png16.rescaled(file.read_bytes(), factor))
 
 
-def _arrays(run: RunFiles, to: Path, factor: float) -> None:
+def _arrays(run: RunFiles, to: Path, factor: float, lengths: str) -> None:
     with npz.writing(to) as add:
         for i, depth in enumerate(run.depth):
             add(f"{i:06d}", np.minimum(depth * np.float32(factor), LARGEST).astype(np.float16))
@@ -120,34 +121,38 @@ def stretched(T: Float64[np.ndarray, "f 4 4"], factor: float) -> Float64[np.ndar
     return T
 
 
-def _colmap(run: RunFiles, to: Path, factor: float) -> None:
+def _kitti(run: RunFiles, to: Path, factor: float, lengths: str) -> None:
+    kitti.write_poses(to, stretched(run.path, factor))
+
+
+def _tum(run: RunFiles, to: Path, factor: float, lengths: str) -> None:
+    tum.write(to, run.timestamps, stretched(run.path, factor), lengths)
+
+
+def _colmap(run: RunFiles, to: Path, factor: float, lengths: str) -> None:
     model = colmap.read_model(run.folder / "colmap")
-    colmap.write_model(to, model.calibration, model.names, stretched(model.T_world_camera, factor),
-                       model.points * factor, model.colors)
-    for name in colmap_binary.FILES:
-        if (file := run.folder / "colmap" / name).is_file():
-            (to / name).write_bytes(colmap_binary.rescaled(name, file.read_bytes(), factor))
+    T = stretched(model.T_world_camera, factor)
+    write_colmap(to, model._replace(T_world_camera=T, points=model.points * factor), lengths)
 
 
-def _transforms(run: RunFiles, to: Path, factor: float) -> None:
+def _transforms(run: RunFiles, to: Path, factor: float, lengths: str) -> None:
     read = nerfstudio.read_transforms(run.folder / "transforms.json")
-    nerfstudio.write_transforms(to, read.calibration, read.names, stretched(read.T_world_camera, factor), "cloud.ply")
+    T = stretched(read.T_world_camera, factor)
+    nerfstudio.write_transforms(to, read.calibration, read.names, T, "cloud.ply", lengths)
 
 
-def _cloud(run: RunFiles, to: Path, factor: float) -> None:
+def _cloud(run: RunFiles, to: Path, factor: float, lengths: str) -> None:
     points, colors = ply.read(run.folder / "cloud.ply")
-    ply.write(to, points * np.float32(factor), colors)
+    ply.write(to, points * np.float32(factor), colors, lengths)
 
 
-def _mesh(run: RunFiles, to: Path, factor: float) -> None:
+def _mesh(run: RunFiles, to: Path, factor: float, lengths: str) -> None:
     vertices, faces, colors = mesh.read_ply(run.folder / "mesh.ply")
     write = mesh.write_glb if to.suffix == ".glb" else mesh.write_ply
-    write(to, vertices * np.float32(factor), faces, colors)
+    write(to, vertices * np.float32(factor), faces, colors, lengths)
 
 
-WRITERS: dict[str, Callable[[RunFiles, Path, float], None]] = {
-    "depth": _pictures, "depth.npz": _arrays,
-    "path_kitti.txt": lambda run, to, factor: kitti.write_poses(to, stretched(run.path, factor)),
-    "path_tum.txt": lambda run, to, factor: tum.write(to, run.timestamps, stretched(run.path, factor)),
+WRITERS: dict[str, Callable[[RunFiles, Path, float, str], None]] = {
+    "depth": _pictures, "depth.npz": _arrays, "path_kitti.txt": _kitti, "path_tum.txt": _tum,
     "colmap": _colmap, "transforms.json": _transforms, "cloud.ply": _cloud, "mesh.ply": _mesh, "mesh.glb": _mesh,
 }

@@ -19,7 +19,7 @@ from ..formats import ply
 from ..formats.atomic import make_folder
 from ..formats.calibration import Calibration, as_words
 from ..formats.camera_files import in_size
-from ..formats.run import RunFiles
+from ..formats.run import RunFiles, lengths_text
 from ..geometry.camera import resize_intrinsics
 from ..pipelines.cnn_slam import CnnSlam, Config
 from ..pipelines.key_frames import KeyFrame
@@ -34,10 +34,11 @@ from .description import plain, write_description
 from .learn_video.cache import Rows, RowWriter
 from .learn_video.correspond import KeyImages
 from .learn_video.describe import PNG_SCALE
-from .learn_video.export import from_first_camera, write_frames, write_models, write_path
+from .learn_video.export import from_first_camera, write_frames, write_path
 from .learn_video.fuse import fuse
 from .learn_video.predict import Predicted
 from .learn_video.solve import network_intrinsics, network_size
+from .reconstruction import write_models
 from .train import installed, load_model, versions
 
 MODEL = "model.safetensors"
@@ -186,11 +187,12 @@ def _write(
     about["depth"] |= {"png_scale": PNG_SCALE / typical, "typical": typical}
     write_description(out, about)
     write_frames(out, footage, len(times), _each(footage, size, known), about["depth"]["png_scale"])
-    write_path(out, times, path)
+    lengths = lengths_text(about)
+    write_path(out, times, path, lengths)
     K_small = network_intrinsics(torch.from_numpy(K), (footage.width, footage.height), size).double().numpy()
     cloud = fuse(images, path[seer.key_frames], K_small, lambda k: known(seer.key_frames[k]), typical)
-    ply.write(out / "cloud.ply", cloud.points, cloud.colours)
-    write_models(out, footage, K, path, cloud.points, cloud.colours)
+    ply.write(out / "cloud.ply", cloud.points, cloud.colours, lengths)
+    write_models(RunFiles(out), footage, cloud.points, cloud.colours)
     about["left_out"] = cloud.left_out
 
 

@@ -27,15 +27,19 @@ POINTS = 600_000       # of the cloud
 SOFT, BLUE, ORANGE = "#60666f", "#1f5fae", "#c4571b"
 STAGE, TRACE = (20, 22, 26), (106, 165, 236)   # behind the cloud; the path in it
 MAP = (1200, 694)      # pixels of the picture of the cloud
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")   # each a format
 DOT, LARGEST = 1.8, 5  # of a point: side against the mean distance of points over the picture; pixels
 
 
 def write_figure(run_folder: Path, path: Path, frames: Iterable[tuple[int, np.ndarray]] | None = None) -> Path:
-    """Writes a PNG: some frames with their depth and uncertainty, the camera path from above, and the cloud.
+    """Writes what the path's suffix says: some frames with their depth and uncertainty, the camera path from above, and
+    the cloud.
 
     `frames` as for `write_report`. What the run does not hold stays blank. Raises InputError when there is neither
-    depth nor a path.
+    depth nor a path, and for a suffix that is not one of `SUFFIXES`.
     """
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path} cannot be written: give the picture one of the suffixes {', '.join(SUFFIXES)}")
     run = RunFolder(Path(run_folder))
     if not run.frames and run.motion is None:
         raise InputError(f"{run_folder} holds neither depth nor a camera path yet; let the run finish first.")
@@ -50,7 +54,7 @@ def write_figure(run_folder: Path, path: Path, frames: Iterable[tuple[int, np.nd
     _path(picture.add_subplot(space[0]), run.motion, run.truth, run.unit)
     _cloud(picture.add_subplot(space[1]), run.cloud(POINTS), run.motion)
     with replacing(path) as part:
-        picture.savefig(part, format="png")
+        picture.savefig(part, format=path.suffix[1:].lower())
     return Path(path)
 
 

@@ -4,15 +4,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pycolmap
 import pytest
 import torch
 import trimesh
 from evo.tools import file_interface
 
-from epipole.formats import colmap, ply
-from epipole.formats.calibration import pinhole
-from epipole.formats.run import RunFiles
+from epipole.formats.run import RunFiles, lengths_text
 from epipole.recipes.mesh_run import key_frames, mesh_run, without_crumbs
 from epipole.recipes.scale_run import apply_scale
 from epipole.sources.folder import FolderFootage
@@ -34,13 +31,10 @@ def write_footage(folder: Path, K: np.ndarray) -> Path:
 def finished_run(folder: Path) -> Path:
     run = write_run(folder / "run", FRAMES, size=SIZE)
     footage = write_footage(folder / "clip", RunFiles(run).intrinsics)
-    files, about = RunFiles(run), load_about(run)
+    about = load_about(run)
     about["arguments"]["clip"] = str(footage)
     about["footage"]["sha256"] = FolderFootage(footage).sha256()
     save_about(run, about)
-    points, colors = ply.read(run / "cloud.ply")
-    colmap.write_model(run / "colmap", pinhole(files.intrinsics, *files.image_size),
-                       [f"{k:06d}.png" for k in range(FRAMES)], files.path, points.astype(float), colors)
     masks = {f"{k:06d}": np.zeros(SIZE, bool) for k in about["key_frames"]}
     for mask in masks.values():
         mask[:, :6] = True
@@ -92,18 +86,6 @@ def test_what_moved_is_not_in_it(run):
     assert seen.mean() > 0.99
 
 
-def test_colmap_knows_which_frames_see_its_points(run):
-    model = pycolmap.Reconstruction(str(run / "colmap"))
-    keys = {k + 1 for k in RunFiles(run).about["key_frames"]}
-    assert len(model.points3D) > 1000
-    for point in model.points3D.values():
-        ids = {element.image_id for element in point.track.elements}
-        assert len(ids) >= 2
-        assert ids <= keys
-    model.update_point_3d_errors()
-    assert model.compute_mean_reprojection_error() < 0.01
-
-
 def test_the_path_is_that_of_the_run(run):
     files = RunFiles(run)
     for theirs in (file_interface.read_kitti_poses_file(str(run / "path_kitti.txt")),
@@ -111,16 +93,25 @@ def test_the_path_is_that_of_the_run(run):
         np.testing.assert_allclose(np.stack(theirs.poses_se3), files.path, atol=1e-6)
 
 
-def test_metres_reach_mesh_and_tracks(run, tmp_path):
+def test_metres_reach_the_mesh_and_its_words(run, tmp_path):
     copy = finished_run(tmp_path)
     mesh_run(copy, voxel=VOXEL)
-    apply_scale(RunFiles(copy), 3.0, {"factor": 3.0})
+    for name in ("mesh.ply", "mesh.glb"):
+        assert b"lengths: up to one unknown factor" in (copy / name).read_bytes()
+    apply_scale(RunFiles(copy), 3.0, {"factor": 3.0, "spread_percent": 1.0, "frames": 9, "by": "eye"})
     before, after = (trimesh.load(folder / "mesh.ply", process=False) for folder in (run, copy))
     np.testing.assert_allclose(after.vertices, 3 * before.vertices, atol=1e-4)
-    model = pycolmap.Reconstruction(str(copy / "colmap"))
-    model.update_point_3d_errors()
-    assert model.compute_mean_reprojection_error() < 0.01
-    np.testing.assert_allclose(model.points3D[1].xyz, 3 * pycolmap.Reconstruction(str(run / "colmap")).points3D[1].xyz)
+    words = lengths_text(RunFiles(copy).about).encode()
+    for name in ("mesh.ply", "mesh.glb"):
+        assert (copy / name).read_bytes().count(b"lengths: ") == 1
+        assert words in (copy / name).read_bytes()
+    mesh_run(copy, voxel=3 * VOXEL)
+    assert words in (copy / "mesh.glb").read_bytes()
+
+
+def test_voxels_in_which_nothing_is_seen_are_said_to_be_why(run):
+    with pytest.raises(InputError, match="leave out --voxel, or give one nearer to 0"):
+        mesh_run(run, voxel=100.0)
 
 
 def test_other_footage_or_none_is_refused(run, tmp_path):

@@ -4,15 +4,17 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pycolmap
 import pytest
 import trimesh
 import yaml
 
 from epipole.formats import colmap, kitti, mesh, nerfstudio, ply, png16, tum
 from epipole.formats.calibration import pinhole
-from epipole.formats.run import SCALING, WITHOUT_METRES, RunFiles
+from epipole.formats.run import SCALING, WITHOUT_METRES, RunFiles, lengths_text
 from epipole.recipes import scale_run as program
 from epipole.recipes.find_scale import find_scale
+from epipole.recipes.reconstruction import write_colmap
 from epipole.recipes.scale_run import apply_scale, finish_interrupted, give_metres, scale_run
 from epipole.sources.worlds.clip_truths import write_imu
 from epipole.sources.worlds.spec import Spec
@@ -34,7 +36,9 @@ def run(tmp_path) -> Path:
     for i in range(FRAMES):
         png16.write(folder / "depth" / f"{i:06d}.png", UNIT * true_depth(i), 8000.0)
     names, white = [f"{i:06d}.jpg" for i in range(FRAMES)], np.full((3, 3), 255, np.uint8)
-    colmap.write_model(folder / "colmap", pinhole(K, WIDTH, HEIGHT), names, path, UNIT * POINTS.astype(float), white)
+    seen = colmap.Observations(np.array([0, 1, 5]), np.array([0, 0, 2]), np.ones((3, 2), np.float32))
+    model = colmap.Model(pinhole(K, WIDTH, HEIGHT), names, path, UNIT * POINTS.astype(float), white, seen)
+    write_colmap(folder / "colmap", model, "lengths: of old")
     nerfstudio.write_transforms(folder / "transforms.json", pinhole(K, WIDTH, HEIGHT), names, path, "cloud.ply")
     ply.write(folder / "cloud.ply", UNIT * POINTS, white)
     for write, name in ((mesh.write_ply, "mesh.ply"), (mesh.write_glb, "mesh.glb")):
@@ -51,6 +55,7 @@ def check_metres(folder: Path) -> None:
         assert known.all()
         np.testing.assert_allclose(depth, true_depth(i), rtol=2e-3)
         np.testing.assert_allclose(files.depth[i], true_depth(i), rtol=2e-3)
+    check_words(folder)
     model, transforms = colmap.read_model(folder / "colmap"), nerfstudio.read_transforms(folder / "transforms.json")
     for poses in (files.path, tum.read(folder / "path_tum.txt")[1], model.T_world_camera, transforms.T_world_camera):
         np.testing.assert_allclose(poses, path, atol=1e-4)
@@ -58,6 +63,11 @@ def check_metres(folder: Path) -> None:
     for points in (model.points, ply.read(folder / "cloud.ply")[0], mesh.read_ply(folder / "mesh.ply")[0],
                    trimesh.load_mesh(folder / "mesh.glb", process=False).vertices * [1, -1, -1]):
         np.testing.assert_allclose(points, POINTS, atol=1e-4)
+    theirs = pycolmap.Reconstruction(folder / "colmap")  # reads the binary
+    np.testing.assert_allclose([theirs.points3D[i].xyz for i in (1, 2, 3)], POINTS, atol=1e-4)
+    np.testing.assert_allclose(theirs.images[6].cam_from_world().matrix(), np.linalg.inv(path[5])[:3], atol=1e-4)
+    assert [[(e.image_id, e.point2D_idx) for e in theirs.points3D[i].track.elements] for i in (1, 2, 3)] == [
+        [(1, 0), (2, 0)], [], [(6, 0)]]
     about = files.about
     assert about["scale"] == "metres"
     assert about["scaling"]["factor"] == pytest.approx(1 / UNIT, rel=1e-3)
@@ -65,6 +75,16 @@ def check_metres(folder: Path) -> None:
     assert about["depth"]["typical"] == pytest.approx(1 / UNIT, rel=1e-3)
     assert about["depth"]["model_factor"] == pytest.approx(2 / UNIT, rel=1e-3)
     assert not (folder / SCALING).exists()
+
+
+def check_words(folder: Path) -> None:
+    """Every file with room for words says what its lengths are now, and nothing else."""
+    words = lengths_text(RunFiles(folder).about)
+    assert words.startswith("lengths: metres; ")
+    for name in ("path_tum.txt", "colmap/cameras.txt", "colmap/images.txt", "colmap/points3D.txt", "transforms.json",
+                 "cloud.ply", "mesh.ply", "mesh.glb"):
+        data = (folder / name).read_bytes()
+        assert (data.count(b"lengths: "), data.count(words.encode())) == (1, 1), name
 
 
 def test_every_file_is_in_metres_and_again_replaces(run):
@@ -79,6 +99,7 @@ def test_every_file_is_in_metres_and_again_replaces(run):
     kitti.write_poses(run.parent / "gps.txt", twice)
     assert scale_run(run, Known(poses=run.parent / "gps.txt")).factor == pytest.approx(2 / UNIT, rel=1e-6)
     np.testing.assert_allclose(RunFiles(run).path, twice, atol=1e-6)
+    check_words(run)
 
 
 def test_a_measured_distance(run):
@@ -147,7 +168,7 @@ def test_what_is_impossible_leaves_the_folder_as_it_was(run, monkeypatch):
 def test_what_is_interrupted_between_files_is_refused_and_finished(run, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(program, "finish_interrupted", lambda folder: None)
-        apply_scale(RunFiles(run), 1 / UNIT, {"factor": 1 / UNIT})
+        apply_scale(RunFiles(run), 1 / UNIT, {"factor": 1 / UNIT, "spread_percent": 1.0, "frames": 9, "by": "eye"})
     (run / SCALING / "cloud.ply").replace(run / "cloud.ply")
     with pytest.raises(InputError, match="interrupted"):
         RunFiles(run)

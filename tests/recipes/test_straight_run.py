@@ -15,9 +15,9 @@ from epipole.formats.calibration import Calibration, as_words
 from epipole.formats.run import RunFiles
 from epipole.geometry.camera import project, transform
 from epipole.geometry.motion import se3_inverse
-from epipole.recipes import mesh_run
 from epipole.recipes.find_scale import find_scale
 from epipole.recipes.judge_run import straight
+from epipole.recipes.reconstruction import observed
 from epipole.recipes.scale_run import apply_scale
 from epipole.recipes.slam import Model
 from epipole.recipes.slam import _camera as camera_of
@@ -119,7 +119,7 @@ def test_tracks_of_the_map_are_in_pixels_of_the_lens(tmp_path):
     depth, K = files.depth[0], torch.from_numpy(files.depth_intrinsics)
     y, x = depth.shape[0] // 3, depth.shape[1] // 3
     point = (float(depth[y, x]) * torch.linalg.solve(K, torch.tensor([x, y, 1.0]).double()))[None]
-    seen = mesh_run.observed(files, point, cast(Calibration, files.lens))
+    seen = observed(files, point, cast(Calibration, files.lens))
     assert len(seen.image)
     for image, pixel in zip(seen.image, seen.pixel, strict=True):
         there = transform(se3_inverse(torch.from_numpy(files.path[image])), point.T[:, None])
@@ -141,7 +141,7 @@ def test_a_world_filmed_through_a_lens_is_learned(tmp_path):
     assert any("straightened" in sentence for sentence in run.about["found"])
     np.testing.assert_allclose(run.intrinsics, pinhole_for(lens))
     the_lens_is_in_the_exports(run.folder, lens)
-    apply_scale(RunFiles(run.folder), 2.0, {"factor": 2.0})
+    apply_scale(RunFiles(run.folder), 2.0, {"factor": 2.0, "spread_percent": 1.0, "frames": 9, "by": "eye"})
     the_lens_is_in_the_exports(run.folder, lens)
     depth_agrees_between_frames(RunFiles(run.folder))
 

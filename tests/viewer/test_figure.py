@@ -32,6 +32,15 @@ def test_show_writes_it_and_says_where(run_folder, tmp_path, capsys):
     assert "none" in capsys.readouterr().err
 
 
+def test_the_suffix_says_the_format(run_folder, tmp_path, capsys):
+    write_figure(run_folder, tmp_path / "overview.JPG")
+    assert (tmp_path / "overview.JPG").read_bytes()[:3] == b"\xff\xd8\xff"
+    for name in ("overview.txt", "overview"):
+        assert main(["show", str(run_folder), "--figure", str(tmp_path / name)]) == 2
+        assert ".png" in capsys.readouterr().err
+        assert not (tmp_path / name).exists()
+
+
 def test_nothing_to_show_is_refused(run_folder, tmp_path):
     for name in ("depth.npz", "path_kitti.txt"):
         (run_folder / name).unlink()

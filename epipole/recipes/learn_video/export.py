@@ -1,6 +1,5 @@
 """Everything that a run leaves (docs/run-folder.md), but the report: streamed, every file whole or not there."""
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -13,15 +12,14 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64, Int64, UInt8
 
 from ...engine.checkpoint import write_bytes
-from ...formats import colmap, kitti, nerfstudio, npz, ply, png16, tum
+from ...formats import kitti, npz, ply, png16, tum
 from ...formats.atomic import make_folder, whole_folder
-from ...formats.calibration import pinhole
+from ...formats.run import RunFiles, lengths_text
 from ...sources.findings import Look
-from ...sources.folder import FolderFootage
-from ...sources.footage import Footage, Frame, resized, shown
-from ...sources.straight import Straight
+from ...sources.footage import Footage, Frame, resized
 from ...types.errors import InputError
 from ..description import write_description
+from ..reconstruction import write_models
 from ..train import save_model
 from .agree import JoinedDepth
 from .correspond import KeyImages
@@ -31,7 +29,6 @@ from .predict import KeyDepth, Predicted, Predictor, typical_depth
 
 LARGEST_PNG = 640           # pixels along the longer side
 PREVIEWS, PREVIEW_WIDTH, PREVIEW_QUALITY = 150, 320, 78
-MOST_COLMAP_POINTS = 100_000    # text takes ten times the room
 BATCH = 8
 
 Progress = Callable[[int, int], None]
@@ -71,11 +68,12 @@ def write_outputs(
     write_frames(out, footage, len(look.times), depth, about["depth"]["png_scale"], progress, keys.key_frames)
     write_masks(out, keys, moved)
     path = from_first_camera(result.T_world_camera, factor)
-    write_path(out, look.times, path)
+    lengths = lengths_text(about)
+    write_path(out, look.times, path, lengths)
     K_network = joined.scene.K.double().numpy()
     cloud = fuse(keys, path[keys.key_frames], K_network, scaled(joined, factor), typical * factor, moved=moved)
-    ply.write(out / "cloud.ply", cloud.points, cloud.colours)
-    write_models(out, footage, result.intrinsics.K, path, cloud.points, cloud.colours)
+    ply.write(out / "cloud.ply", cloud.points, cloud.colours, lengths)
+    write_models(RunFiles(out), footage, cloud.points, cloud.colours)
     save_model(out / "model.safetensors", result.system_name, result.config, result.system)
     about["left_out"] = cloud.left_out
     write_description(out, about)
@@ -185,34 +183,7 @@ def write_masks(out: Path, keys: KeyImages, moved: Moved) -> None:
             add(f"{number:06d}", np.asarray(moved(k), bool))
 
 
-def write_path(out: Path, times: Float64[np.ndarray, "f"], path: Path4x4) -> None:
-    """path_tum.txt and path_kitti.txt."""
-    tum.write(out / "path_tum.txt", times, path)
+def write_path(out: Path, times: Float64[np.ndarray, "f"], path: Path4x4, lengths: str) -> None:
+    """path_tum.txt, which says what its lengths are, and path_kitti.txt, which has no room for words."""
+    tum.write(out / "path_tum.txt", times, path, lengths)
     kitti.write_poses(out / "path_kitti.txt", path)
-
-
-def write_models(
-    out: Path,
-    footage: Footage,
-    K: Float64[np.ndarray, "3 3"],
-    path: Path4x4,
-    points: Float32[np.ndarray, "p 3"],
-    colours: UInt8[np.ndarray, "p 3"],
-) -> None:
-    """colmap/ with a part of the cloud, and transforms.json: both name the footage's own images, hence its lens."""
-    some = np.unique(np.linspace(0, len(points) - 1, min(MOST_COLMAP_POINTS, len(points))).round().astype(int))
-    files = image_files(footage, len(path))
-    camera = footage.lens or pinhole(K, footage.width, footage.height)
-    with whole_folder(out / "colmap") as folder:
-        colmap.write_model(folder, camera, [shown(file.name) for file in files], path, points[some].astype(np.float64),
-                           colours[some])
-    names = [shown(os.path.relpath(file, out) if file.is_absolute() else file) for file in files]
-    nerfstudio.write_transforms(out / "transforms.json", camera, names, path, "cloud.ply")
-
-
-def image_files(footage: Footage, frames: int) -> list[Path]:
-    """The images of a folder; of a video what `ffmpeg -i CLIP -start_number 0 frames/%06d.png` makes of it in RUN."""
-    footage = footage.footage if isinstance(footage, Straight) else footage
-    if isinstance(footage, FolderFootage):
-        return [file.absolute() for file in footage.files]
-    return [Path(f"frames/{number:06d}.png") for number in range(frames)]
