@@ -1,4 +1,4 @@
-"""Bundle adjustment over dense correspondences: poses, one inverse depth per anchor pixel, and the focal length.
+"""Bundle adjustment over dense correspondences: poses, one inverse depth per anchor pixel, focal length and lens.
 
 An anchor is a pixel of a key frame; its point is ray / inverse_depth. An edge says where the anchors of its source
 frame are seen in its target frame. Inverse depths are independent of each other given the cameras, so they are
@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from .anchors import NEAR, Edges, Scene, rays, reproject, robust_cost
+from .anchors import Edges, Scene, project_with_jacobians, rays, rays_by_camera, reproject, robust_cost
 from .motion import hat, se3_adjoint, se3_exp
 
 CHUNK = 8         # source frames linearised at a time: bounds the memory
@@ -29,9 +29,9 @@ class _Linear(NamedTuple):
 
     residual: Float[Tensor, "c s m 2"]
     weight: Float[Tensor, "c s m"]
-    J: Float[Tensor, "c s m 2 13"]           # by the pose of the source, that of the target, log focal
+    J: Float[Tensor, "c s m 2 12+g"]         # by the pose of the source, that of the target, log focal, the lens
     J_depth: Float[Tensor, "c s m 2"]        # by the anchor's inverse depth
-    columns: Int[Tensor, "c s 13"]           # which of the cameras' unknowns the 13 are
+    columns: Int[Tensor, "c s 12+g"]         # which of the cameras' unknowns they are
 
 
 class _Depths(NamedTuple):
@@ -82,24 +82,18 @@ def _linearise(scene: Scene, edges: Edges, pixels: Tensor, frames: Tensor, slots
     e = slots.clamp(min=0)
     source, target = frames[:, None].expand_as(e), edges.target[e]
     Y, T = reproject(scene, pixels, source, target)
-    z = Y[..., 2].clamp(min=NEAR)
-    x, y = Y[..., 0] / z, Y[..., 1] / z
-    fx, fy, o = scene.K[0, 0], scene.K[1, 1], torch.zeros_like(x)
-    uv = torch.stack([x * fx, y * fy], -1)
+    uv, front, J_Y, J_camera = project_with_jacobians(Y, scene.K, scene.lens)
     r = uv + scene.K[:2, 2] - edges.observed[e]
-    w = edges.weight[e] * (Y[..., 2] > NEAR) * (slots >= 0)[..., None] / (1 + (r / sigma).square().sum(-1)) / sigma**2
-    J_Y = torch.stack([torch.stack([fx / z, o, -fx * x / z], -1), torch.stack([o, fy / z, -fy * y / z], -1)], -2)
+    w = edges.weight[e] * front * (slots >= 0)[..., None] / (1 + (r / sigma).square().sum(-1)) / sigma**2
     q = scene.inverse_depth[frames][:, None, :, None, None]
     J_target = J_Y @ torch.cat([(q * torch.eye(3).to(q)).expand(*Y.shape, 3), -hat(Y)], -1)
     J_source = -J_target @ se3_adjoint(T)[..., None, :, :]
     J_depth = (J_Y @ T[..., None, :3, 3:])[..., 0]
-    ray = rays(pixels, scene.K)
-    d_ray = -torch.einsum("csab,mb->csma", T[..., :3, :2], ray[:, :2])  # a longer focal length narrows the ray
-    J_focal = (J_Y @ d_ray[..., None]) + uv[..., None]
-    six, last = torch.arange(6), 6 * len(scene.T_camera_world)
-    columns = torch.cat([6 * source[..., None] + six, 6 * target[..., None] + six, torch.full_like(e, last)[..., None]],
-                        -1)
-    return _Linear(r, w, torch.cat([J_source, J_target, J_focal], -1), J_depth, columns)
+    d_ray = rays_by_camera(rays(pixels, scene.K, scene.lens), scene.lens)
+    J_camera = (J_Y @ torch.einsum("csab,mbg->csmag", T[..., :3, :2], d_ray)) + J_camera
+    six, last = torch.arange(6), 6 * len(scene.T_camera_world) + torch.arange(J_camera.shape[-1])
+    columns = torch.cat([6 * source[..., None] + six, 6 * target[..., None] + six, last.expand(*e.shape, -1)], -1)
+    return _Linear(r, w, torch.cat([J_source, J_target, J_camera], -1), J_depth, columns)
 
 
 def _depths(scene: Scene, linear: _Linear, frames: Tensor, damping: float, prior: Tensor | None,
@@ -111,7 +105,7 @@ def _depths(scene: Scene, linear: _Linear, frames: Tensor, damping: float, prior
         q, p = scene.inverse_depth[frames], prior[frames]
         C, C_g = C + prior_weight / q**2, C_g + prior_weight * torch.log(q / p) / q
     E, columns = torch.einsum("csmk,csmka->csma", wq, linear.J), linear.columns
-    # the source frame and the focal length stand in every slot of a row: summed here, before the outer product
+    # the source frame and the camera stand in every slot of a row: summed here, before the outer product
     E = torch.cat([E[..., :6].sum(1), E[..., 6:12].transpose(1, 2).flatten(2), E[..., 12:].sum(1)], -1)
     columns = torch.cat([columns[:, 0, :6], columns[..., 6:12].flatten(1), columns[:, 0, 12:]], -1)
     return _Depths(frames, E, columns, C * (1 + damping) + 1e-6, C_g)
@@ -120,7 +114,7 @@ def _depths(scene: Scene, linear: _Linear, frames: Tensor, damping: float, prior
 def _reduce(scene: Scene, edges: Edges, pixels: Tensor, slots: Tensor, sigma: float, damping: float,
             prior: Tensor | None, prior_weight: float) -> _System:
     """Sum the camera system over chunks of source frames, the anchors' depths eliminated."""
-    size = 6 * len(scene.T_camera_world) + 1
+    size = 6 * len(scene.T_camera_world) + 1 + len(scene.lens)
     system = _System(torch.zeros(size, size, dtype=torch.float64), torch.zeros(size, dtype=torch.float64), [])
     for frames in _chunks(slots):
         linear = _linearise(scene, edges, pixels, frames, slots[frames], sigma)
@@ -136,9 +130,9 @@ def _reduce(scene: Scene, edges: Edges, pixels: Tensor, slots: Tensor, sigma: fl
     return system
 
 
-def _solve(system: _System, held: Bool[Tensor, "d"]) -> tuple[Tensor, float]:
-    """Camera step, and the standard deviation of the last unknown (log focal) by the curvature. Uses the system up:
-    it is the largest thing in memory."""
+def _solve(system: _System, held: Bool[Tensor, "d"], focal: int) -> tuple[Tensor, float]:
+    """Camera step, and the standard deviation of the unknown `focal` by the curvature. Uses the system up: it is the
+    largest thing in memory."""
     S, g = system.S, system.g
     S.diagonal().add_(1e-6)
     S[held], S[:, held] = 0, 0
@@ -146,10 +140,10 @@ def _solve(system: _System, held: Bool[Tensor, "d"]) -> tuple[Tensor, float]:
     L, info = torch.linalg.cholesky_ex(S)
     if int(info):
         return torch.zeros_like(g), float("inf")
-    last = torch.zeros_like(g)
-    last[-1] = 1
-    x = torch.cholesky_solve(torch.stack([-g, last], -1), L)
-    return x[:, 0], float("inf") if bool(held[-1]) else float(x[-1, 1].clamp(min=0).sqrt())
+    unit = torch.zeros_like(g)
+    unit[focal] = 1
+    x = torch.cholesky_solve(torch.stack([-g, unit], -1), L)
+    return x[:, 0], float("inf") if bool(held[focal]) else float(x[focal, 1].clamp(min=0).sqrt())
 
 
 def _stepped(q: Tensor, dq: Tensor) -> Tensor:
@@ -163,10 +157,11 @@ def _apply(scene: Scene, step: Tensor, system: _System) -> Scene:
     for frames, E, columns, C, C_g in system.depths:
         dq = -(C_g + (E @ step[columns].to(E)[..., None])[..., 0]) / C
         q[frames] = _stepped(q[frames], dq)
-    T = se3_exp(step[:-1].view(-1, 6)).to(q) @ scene.T_camera_world
+    twists, (log_focal, *lens) = step[: 6 * len(q)], step[6 * len(q) :]
+    T = se3_exp(twists.view(-1, 6)).to(q) @ scene.T_camera_world
     K = scene.K.clone()
-    K[0, 0], K[1, 1] = K[0, 0] * step[-1].exp().to(K), K[1, 1] * step[-1].exp().to(K)
-    return Scene(T, q, K)
+    K[0, 0], K[1, 1] = K[0, 0] * log_focal.exp().to(K), K[1, 1] * log_focal.exp().to(K)
+    return Scene(T, q, K, scene.lens + torch.tensor(lens).to(scene.lens))
 
 
 def _settled(scene: Scene, edges: Edges, pixels: Tensor, slots: Tensor, sigma: float, prior: Tensor | None,
@@ -207,8 +202,9 @@ def bundle_adjust(
 ) -> Solved:
     """Levenberg-Marquardt on the Cauchy-weighted reprojection error (px, scale `sigma`).
 
-    `fixed` frames keep their pose (default: the first); `prior` holds inverse depths that the anchors' logarithm is
-    drawn to with `prior_weight` (1 / variance of log depth). Stops when the cost falls by less than `tolerance`.
+    `fixed` frames keep their pose (default: the first); with `free_focal` the focal length is found, and
+    the lens if the scene has one; `prior` holds inverse depths that the anchors' logarithm is drawn to with
+    `prior_weight` (1 / variance of log depth). Stops when the cost falls by less than `tolerance`.
     The gauge's scale is left to the damping: it does not move unless the data ask for it. Long paths have weak modes
     (drift of scale) that only steps of little damping reach: float64, `damping` near 1e-8, and `settle` rounds in which
     depths follow the cameras before a step is judged.
@@ -217,12 +213,12 @@ def bundle_adjust(
     if fixed is None:
         fixed = torch.zeros(n, dtype=torch.bool)
         fixed[0] = True
-    held = torch.cat([fixed.repeat_interleave(6), torch.tensor([not free_focal])])
+    held = torch.cat([fixed.repeat_interleave(6), torch.full((1 + len(scene.lens),), not free_focal)])
     slots, least, sd = _slots(edges, n), 1e-3 * damping, float("inf")
     cost = _cost(scene, edges, pixels, sigma, prior, prior_weight)
     for _ in range(iterations):
         system = _reduce(scene, edges, pixels, slots, sigma, damping, prior, prior_weight)
-        step, sd_now = _solve(system, held)
+        step, sd_now = _solve(system, held, 6 * n)
         trial = _apply(scene, step, system)
         del system  # before the next one is made
         for _ in range(settle):

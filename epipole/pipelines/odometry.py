@@ -93,7 +93,7 @@ def _adjust(track: Track, edges: Edges, pixels: Tensor, frames: list[int], held:
     if len(some.source) == 0:
         return track
     some = some._replace(source=local[some.source], target=local[some.target])
-    T, q, K = track.scene
+    T, q, K, _ = track.scene
     fixed = torch.arange(len(frames)) < held
     solved = bundle_adjust(Scene(T[index], q[index], K), some, pixels, fixed=fixed, iterations=4, tolerance=1e-2)
     T[index], q[index] = solved.scene.T_camera_world, solved.scene.inverse_depth
@@ -105,7 +105,7 @@ def place(track: Track, edges: Edges, pixels: Tensor, frame: int, seed: int) -> 
 
     A frame that cannot be placed takes the pose of its nearest neighbour and is noted as lost.
     """
-    T, q, K = track.scene
+    T, q, K, _ = track.scene
     known = torch.zeros(len(T), dtype=torch.bool)
     known[list(track.placed)] = True
     nearest = min(track.placed, key=lambda p: abs(p - frame))

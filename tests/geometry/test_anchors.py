@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from epipole.geometry.anchors import BEHIND, Edges, Scene, rays, reproject, residuals, robust_cost, triangulate
+from epipole.geometry.anchors import BEHIND, Edges, Scene, project, rays, reproject, residuals, robust_cost, triangulate
 from epipole.geometry.motion import se3, se3_exp, se3_inverse
 from tests.geometry.planted import F64, noisy, planted, points
 
@@ -34,6 +34,38 @@ def test_rays_meet_their_pixels_at_depth_one():
     scene, _, pixels = planted()
     back = rays(pixels, scene.K) @ scene.K.T
     torch.testing.assert_close(back, torch.cat([pixels, torch.ones_like(pixels[:, :1])], -1))
+
+
+@pytest.mark.parametrize("k1", [-0.25, 0.0, 0.3])
+def test_straightened_rays_bend_back_to_their_pixels(k1):
+    scene, _, pixels = planted(k1=k1)
+    ray = rays(pixels, scene.K, scene.lens)
+    uv, seen = project(ray, scene.K, scene.lens)
+    assert seen.all()
+    torch.testing.assert_close(uv + scene.K[:2, 2], pixels)
+    expected = points(scene._replace(inverse_depth=torch.ones_like(scene.inverse_depth)), pixels, 0, 0)
+    torch.testing.assert_close(ray, expected)
+    if not k1:
+        assert torch.equal(ray, rays(pixels, scene.K))
+
+
+def test_beyond_the_fold_of_a_lens_nothing_is_seen_and_all_is_finite():
+    K, lens = torch.tensor([[50.0, 0, 50], [0, 50, 50], [0, 0, 1]], dtype=F64), torch.tensor([-0.4], dtype=F64)
+    pixels = torch.tensor([[0.0, 0.0], [50.0, 50.0], [60.0, 50.0]], dtype=F64).requires_grad_()
+    ray = rays(pixels, K, lens)
+    ray.sum().backward()
+    assert torch.isfinite(ray).all()
+    assert torch.isfinite(pixels.grad).all()
+    far = torch.tensor([[2.0, 0, 1], [0.3, 0.3, 1], [0.3, 0.3, -1]], dtype=F64)
+    assert project(far, K, lens)[1].tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("k1", [None, -0.15, 0.3])
+def test_observations_through_a_lens_leave_no_residual(k1):
+    scene, edges, pixels = planted(k1=k1)
+    r, counts = residuals(scene, edges, pixels)
+    assert counts.double().mean() > (0.9 if k1 else 1 - 1e-9)  # a few lie beyond a barrel lens's fold
+    assert r[counts].abs().max() < 1e-10
 
 
 def test_reprojection_is_the_way_through_the_world():

@@ -16,11 +16,12 @@ SIGMA = 0.5
 
 
 def moved(scene: Scene, x: Tensor) -> Scene:
-    """The scene after a step x: twists of the cameras, change of log focal, changes of inverse depth."""
+    """The scene after a step x: twists of the cameras, change of log focal and lens, changes of inverse depth."""
     n, m = scene.inverse_depth.shape
-    twists, log_focal, dq = x.split([6 * n, 1, n * m])
+    twists, log_focal, lens, dq = x.split([6 * n, 1, len(scene.lens), n * m])
     K = scene.K * (1 + (log_focal.exp() - 1) * torch.diag(torch.tensor([1, 1, 0])).to(x))
-    return Scene(se3_exp(twists.view(n, 6)) @ scene.T_camera_world, scene.inverse_depth + dq.view(n, m), K)
+    return Scene(se3_exp(twists.view(n, 6)) @ scene.T_camera_world, scene.inverse_depth + dq.view(n, m), K,
+                 scene.lens + lens)
 
 
 def first_two(scene: Scene) -> Tensor:
@@ -31,7 +32,8 @@ def first_two(scene: Scene) -> Tensor:
 def dense_step(scene: Scene, edges: Edges, pixels: Tensor, held: Tensor, log_prior: Tensor | None = None,
                weight: float = 0.0) -> tuple[Tensor, Tensor]:
     """The first Levenberg-Marquardt step in all unknowns at once, and the inverse of the damped normal matrix."""
-    zero = torch.zeros(6 * len(scene.T_camera_world) + 1 + scene.inverse_depth.numel(), dtype=F64)
+    cameras = 6 * len(scene.T_camera_world) + 1 + len(scene.lens)
+    zero = torch.zeros(cameras + scene.inverse_depth.numel(), dtype=F64)
     J = torch.autograd.functional.jacobian(lambda x: residuals(moved(scene, x), edges, pixels)[0], zero)
     r, counts = residuals(scene, edges, pixels)
     w = edges.weight * counts / (1 + (r / SIGMA).square().sum(-1)) / SIGMA**2
@@ -56,14 +58,15 @@ def same(a: Scene, b: Scene, tolerance: float) -> None:
 
 @pytest.mark.parametrize("free_focal", [False, True])
 @pytest.mark.parametrize("weight", [0.0, 3.0])
-def test_a_step_with_depths_eliminated_is_the_dense_step(free_focal, weight):
-    """Every Jacobian (poses of both frames, depth, focal length), the weights and the Schur complement in one."""
-    scene, edges, pixels = planted(3, 5)
+@pytest.mark.parametrize("k1", [None, 0.0, -0.2, 0.15])
+def test_a_step_with_depths_eliminated_is_the_dense_step(free_focal, weight, k1):
+    """Every Jacobian (poses of both frames, depth, focal length, lens), the weights and the Schur complement in one."""
+    scene, edges, pixels = planted(3, 5, k1=k1)
     edges = noisy(edges, 0.3)._replace(weight=torch.linspace(0, 1, 30, dtype=F64).view(6, 5))
     edges = edges.subset(torch.tensor([5, 0, 3, 1, 2]))  # frame 2 has one edge, the others have two
     start = disturbed(scene, 0.003, 0.02, 0.02 if free_focal else 0.0)
-    held = torch.zeros(19, dtype=torch.bool)
-    held[:6], held[18] = True, not free_focal
+    held = torch.zeros(19 + len(scene.lens), dtype=torch.bool)
+    held[:6], held[18:] = True, not free_focal
     step, inverse = dense_step(start, edges, pixels, held, scene.inverse_depth.log(), weight)
     solved = bundle_adjust(start, edges, pixels, iterations=1, sigma=SIGMA, free_focal=free_focal,
                            prior=scene.inverse_depth, prior_weight=weight)
@@ -145,7 +148,7 @@ def test_planted_poses_depths_and_focal_length_are_recovered_among_outliers(dtyp
                                                                  for x in edges))
     solved = bundle_adjust(start, edges, pixels.to(dtype), fixed=first_two(scene), free_focal=True, sigma=SIGMA,
                            iterations=60, tolerance=1e-7)
-    T, q, K = (x.double() for x in solved.scene)
+    T, q, K, _ = (x.double() for x in solved.scene)
     assert solved.scene.T_camera_world.dtype == dtype
     assert angle(T[:, :3, :3].mT @ scene.T_camera_world[:, :3, :3]).max() < 1e-3
     assert (T - scene.T_camera_world)[:, :3, 3].abs().max() < 5e-3
@@ -168,7 +171,7 @@ def test_fixed_frames_and_a_given_focal_length_stay_bit_for_bit():
     scene, edges, pixels = planted(5, 12)
     start, fixed = disturbed(scene, 0.02, 0.05, 0.02), torch.tensor([False, True, False, True, False])
     solved = bundle_adjust(start, noisy(edges, 0.3), pixels, fixed=fixed)
-    T, _, K = solved.scene
+    T, _, K, _ = solved.scene
     assert torch.equal(T[fixed], start.T_camera_world[fixed])
     assert (T[~fixed] != start.T_camera_world[~fixed]).flatten(1).any(1).all()
     assert torch.equal(K, start.K)
@@ -278,6 +281,27 @@ def test_settled_depths_are_the_best_for_their_cameras():
     assert costs[0].cost > costs[1].cost > costs[2].cost
     best = bundle_adjust(start, edges, pixels, fixed=fixed, sigma=2.0, iterations=200, tolerance=0.0)
     same(costs[3].scene, best.scene, 1e-5)
+
+
+@pytest.mark.parametrize("k1", [-0.25, 0.0, 0.2])
+def test_the_lens_is_found_beside_the_focal_length(k1):
+    """From a pinhole and a wrong focal length; where the lens bends nothing, the picture's corners stay."""
+    scene, edges, pixels = planted(6, 40, k1=k1)
+    start = disturbed(scene, 0.01, 0.05, 0.08, keep=2)._replace(lens=torch.zeros(1, dtype=F64))
+    solved = bundle_adjust(start, noisy(edges, 0.1), pixels, iterations=60, free_focal=True, damping=1e-8, settle=1,
+                           tolerance=1e-9)
+    assert float(solved.scene.lens) == pytest.approx(k1, rel=0.03, abs=0.005)
+    assert float(solved.scene.K[0, 0]) == pytest.approx(100, rel=0.005)
+    pinhole = bundle_adjust(start._replace(lens=torch.zeros(0, dtype=F64)), noisy(edges, 0.1), pixels, iterations=60,
+                            free_focal=True, damping=1e-8, settle=1, tolerance=1e-9)
+    assert (pinhole.cost > 2 * solved.cost) == bool(k1)
+
+
+def test_a_lens_is_held_where_the_focal_length_is():
+    scene, edges, pixels = planted(4, 12, k1=-0.2)
+    solved = bundle_adjust(disturbed(scene, 0.01, 0.05), noisy(edges, 0.1), pixels)
+    assert torch.equal(solved.scene.lens, scene.lens)
+    assert torch.equal(solved.scene.K, scene.K)
 
 
 def test_cost_falls_and_never_rises():

@@ -48,7 +48,7 @@ def halves(exact, tmp_path_factory) -> tuple[Solution, list[FlowStore], np.ndarr
     even, odd = range(0, n, 2), range(1, n, 2)
     chain = some("chain", [(a, b) for a, b in rows if a in even and b in even])
     near = some("between", [pair for b in odd for pair in ((b - 1, b), (b, b + 1))])
-    T, q, K = exact.solution.scene
+    T, q, K, _ = exact.solution.scene
     path = Solution(Scene(T[:n:2], q[:n:2], K), edges_of([near])[1], [4], 0.0, 0.0)
     return path, [chain, near], np.arange(0, n, 2), [(b - 1, b, b + 1) for b in odd]
 

@@ -22,7 +22,7 @@ def adjust_some(scene: Scene, edges: Edges, pixels: Tensor, frames: Tensor, **ho
     some = edges.subset((local[edges.source] >= 0) & (local[edges.target] >= 0))
     q = scene.inverse_depth[frames]
     some = Edges(local[some.source], local[some.target], some.observed.to(q), some.weight.to(q))
-    part = Scene(scene.T_camera_world[frames], q, scene.K)
+    part = scene._replace(T_camera_world=scene.T_camera_world[frames], inverse_depth=q)
     return bundle_adjust(part, some, pixels.to(q), sigma=SIGMA, **how)  # type: ignore[arg-type]
 
 
@@ -36,7 +36,7 @@ def put_back(scene: Scene, part: Scene, frames: Tensor) -> Scene:
     """The scene with these frames as `part` has them."""
     T, q = scene.T_camera_world.clone(), scene.inverse_depth.clone()
     T[frames], q[frames] = part.T_camera_world, part.inverse_depth
-    return Scene(T, q, part.K)
+    return Scene(T, q, part.K, part.lens)
 
 
 def adjust_all(scene: Scene, edges: Edges, pixels: Tensor, free_focal: bool = False, prior: Tensor | None = None,
@@ -68,8 +68,8 @@ def _in_turn(scene: Scene, edges: Edges, pixels: Tensor, held: list[Tensor], fre
         solved = adjust_some(scene, edges, pixels, frames, fixed=fixed, free_focal=free_focal and not later,
                              iterations=15, tolerance=1e-5, damping=1e-8, settle=1, prior_weight=prior_weight,
                              prior=None if prior is None else prior[frames].double())
-        T, q, K = solved.scene
-        scene = put_back(scene, Scene(T[: len(window)], q[: len(window)], K), window)
+        T, q, K, lens = solved.scene
+        scene = put_back(scene, Scene(T[: len(window)], q[: len(window)], K, lens), window)
     return solved._replace(scene=scene)
 
 

@@ -74,7 +74,7 @@ def with_frames_between(
 def placed(path: Solution, stores: list[FlowStore], index: np.ndarray, at: list[tuple[int, int, int]]) -> Solution:
     """The frames in the middle of `at` begin half way between their neighbours and are adjusted by their flow to them,
     the poses of the key frames (whose new indices are `index`) held; then all depths are, by all flow."""
-    n, (T, q, K) = len(index) + len(at), path.scene
+    n, (T, q, K, _) = len(index) + len(at), path.scene
     poses, depths, held = torch.eye(4).repeat(n, 1, 1), torch.full((n, q.shape[1]), 1.0), torch.zeros(n).bool()
     poses[index], depths[index], held[index] = T, q, True
     for a, b, c in at:

@@ -159,7 +159,7 @@ def focal_deviation(spread: float) -> float:
 
 def save_solution(path: Path, solution: Solution) -> None:
     """Raises InputError if the file cannot be written."""
-    T, q, K = solution.scene
+    T, q, K, _ = solution.scene
     facts = {"lost": " ".join(map(str, solution.lost)), "focal_spread": repr(solution.focal_spread),
              "cost": repr(solution.cost)}
     write_tensors(path, {"T_camera_world": T, "inverse_depth": q, "K": K, "pixels": solution.pixels}, facts)
