@@ -1,6 +1,7 @@
 """A trained system alone before the judges of the bench."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,15 +9,17 @@ import pytest
 import epipole
 from epipole.cli import main
 from epipole.engine.fit import Train
-from epipole.recipes.bench.judging import Looks, judge_pairs
+from epipole.methods.flow import FLOWS
+from epipole.methods.stereo import Sgm
+from epipole.recipes.bench.judging import Looks, judge_flows, judge_pairs
 from epipole.recipes.judge_model import is_model, judge_model
 from epipole.recipes.samples import Shape, parse_data, samples
 from epipole.recipes.train import load_model, train
-from epipole.sources.pairs import StereoFolder
+from epipole.sources.pairs import FlowFolder, StereoFolder
 from epipole.types.errors import InputError
 from tests.recipes.bench import toy
 from tests.runs import write_run, write_truth
-from tests.sources.test_pair_folders import write_stereo
+from tests.sources.test_pair_folders import write_flow, write_stereo
 
 
 @pytest.fixture
@@ -36,12 +39,33 @@ def test_a_trained_system_is_judged_at_the_size_that_it_was_trained_on(pairs, tm
     folder = trained("toystereo", pairs, tmp_path / "m", Shape(width=32))
     scores, reasons = judge_model(folder, pairs)
     assert reasons == []
-    assert scores == judge_pairs(load_model(folder / "model.safetensors"), [StereoFolder(pairs)], Looks(32))
+    beside = {score.name: score.value for score in judge_pairs(Sgm(16), [StereoFolder(pairs)], Looks(32))}
+    alone = judge_pairs(load_model(folder / "model.safetensors"), [StereoFolder(pairs)], Looks(32))
+    assert scores == [replace(score, baselines=score.baselines | {"SGM": beside[score.name]}) for score in alone]
+    assert set(scores[0].baselines) == {"constant disparity", "SGM"}
     assert scores != judge_pairs(load_model(folder / "model.safetensors"), [StereoFolder(pairs)], Looks(None))
     assert epipole.judge(folder, pairs) == scores
     capsys.readouterr()
     assert main(["judge", str(folder), "--truth", str(pairs), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == [score.as_dict() for score in scores]
+
+
+def test_flow_is_judged_beside_dis(monkeypatch, tmp_path):
+    toy.install(monkeypatch, "ToyFlow")
+    flow = write_flow(tmp_path / "flow")
+    folder = trained("toyflow", flow, tmp_path / "m", Shape(frames=2, width=40))
+    scores, reasons = judge_model(folder, flow)
+    dis = {score.name: score.value for score in judge_flows(FLOWS["dis"], [FlowFolder(flow)], Looks(40))}
+    assert {score.name: score.baselines["DIS"] for score in scores} == dis
+    assert reasons == []
+
+    def fail(*arguments):
+        raise InputError("too small")
+
+    monkeypatch.setattr("epipole.recipes.judge_model._beside_rival", fail)
+    alone, reasons = judge_model(folder, flow)
+    assert [score.value for score in alone] == [score.value for score in scores]
+    assert reasons == ["no scores of DIS beside them: too small"]
 
 
 def test_fields_that_the_truth_does_not_know_are_told(monkeypatch, tmp_path):

@@ -76,8 +76,12 @@ def pose_baselines(train: Source, looks: Looks) -> list[Baseline]:
 
 def stereo_baselines(train: Source, looks: Looks) -> list[Baseline]:
     """Semi-global matching, its holes filled, with candidates up to a quarter of the width."""
-    candidates = STEPS * math.ceil(SHARE * (looks.width or WIDTH) / STEPS)
-    return [Baseline("SGM", Sgm(candidates))]
+    return [Baseline("SGM", sgm(looks.width))]
+
+
+def sgm(width: int | None) -> Sgm:
+    """For images of this width, none if it is unknown."""
+    return Sgm(STEPS * math.ceil(SHARE * (width or WIDTH) / STEPS))
 
 
 def flow_baselines(train: Source, looks: Looks) -> list[Baseline]:

@@ -36,6 +36,7 @@ from .judging import (
 )
 
 TELLS_SCALE = frozenset({"depth", "baseline", "disparity", "T_world_camera"})  # training with one of these
+UNSURE = ("ause", "coverage_error_90")  # scores of what comes with a variance
 UP_TO_SCALE = frozenset({"diw", "demon"})  # learn from depth what is nearer, or depth in units of the motion
 
 
@@ -64,7 +65,7 @@ class Field:
 FIELDS = {
     "depth": Field(
         Depth, sequences, judge_depth_maps, depth_baselines,
-        ("abs_rel", "delta_1", "rmse_log", "scale_spread", "abs_rel" + METRES, "delta_1" + METRES),
+        ("abs_rel", "delta_1", "rmse_log", "scale_spread", "abs_rel" + METRES, "delta_1" + METRES, *UNSURE),
         (("abs_rel", "constant depth"), ("abs_rel" + METRES, "train-set mean"))),
     "focus": Field(
         Depth, lambda data, shape, cache: [focal_stacks(data, shape, cache)], judge_stacks, focus_baselines,
@@ -83,7 +84,7 @@ FIELDS = {
         (("median_rotation", NEAREST_POSE), ("median_translation", NEAREST_POSE)), frames=1),
     "stereo": Field(
         Disparity, lambda data, shape, cache: [stereo_pairs(data, shape, cache)], judge_pairs, stereo_baselines,
-        ("epe", "epe_seen", "d1", "bad_1", "bad_3"), (("epe", "SGM"), ("bad_3", "SGM")),
+        ("epe", "epe_seen", "d1", "bad_1", "bad_3", *UNSURE), (("epe", "SGM"), ("bad_3", "SGM")),
         frozenset({"disparity", "disparity_valid", "baseline"}), beside=("constant disparity",)),
     "flow": Field(
         Flow, lambda data, shape, cache: [flow_pairs(data, shape, cache)], judge_flows, flow_baselines,

@@ -13,12 +13,15 @@ from torch import Tensor
 
 from ...engine.system import System
 from ...judges.depth import DepthFrame, DepthProtocol, judge_depth
+from ...judges.depth_uncertainty import DepthUncertaintyProtocol, UncertainDepth, judge_depth_uncertainty
 from ...judges.disparity import DisparityFrame, judge_disparity
+from ...judges.disparity_uncertainty import DisparityUncertaintyProtocol, uncertain_values
 from ...judges.flow import FlowFrame, judge_flow
 from ...judges.focus import FocusFrame, judge_focus
 from ...judges.motion import MotionProtocol, judge_motion
 from ...judges.pose import PoseFrame, judge_pose
 from ...judges.score import Score
+from ...judges.uncertainty import UncertaintyFrame, judge_uncertainty
 from ...methods.focus import SharpestSlice
 from ...sources.source import Source
 from ...sources.wrap import Clips, Joined, resized
@@ -44,6 +47,7 @@ class Looks:
 
 
 Method = Callable[[Views], Prediction]
+DepthMaps = dict[str, Float32[np.ndarray, "_ _"]]
 Judge = Callable[[Method, Sequence[Source], Looks], list[Score]]
 
 
@@ -63,7 +67,8 @@ def predict(method: Method, views: Views, looks: Looks) -> dict[str, Tensor]:
 
 
 def judge_depth_maps(method: Method, parts: Sequence[Source], looks: Looks) -> list[Score]:
-    """Scores of `judge_depth`, each image median-scaled and, where metres are claimed, as they are."""
+    """Scores of `judge_depth`, each image median-scaled and, where metres are claimed, as they are; of a method that
+    says how unsure it is those of `judge_depth_uncertainty`, too."""
     views = Joined([Clips(part, looks.views, looks.gap) for part in parts])
     return _depth_scores(_depth_maps(method, views, looks), views, looks)
 
@@ -72,21 +77,27 @@ def judge_stacks(method: Method, parts: Sequence[Source], looks: Looks) -> list[
     """The same of focal stacks, whose slices have one depth, and the scores of `judge_focus`."""
     stacks = Joined(parts)
     maps = _depth_maps(method, stacks, looks)
-    frames = (focus_frame(seen, stack) for seen, stack in zip(maps, each(stacks), strict=True))
+    frames = (focus_frame(seen["depth"], stack) for seen, stack in zip(maps, each(stacks), strict=True))
     return _depth_scores(maps, stacks, looks) + judge_focus(frames)
 
 
-def _depth_maps(method: Method, views: Source, looks: Looks) -> list[Float32[np.ndarray, "_ _"]]:
-    """Of the first view of every sample."""
-    return [predict(method, view, looks)["depth"][0, 0, 0].numpy() for view in each(views)]
+def _depth_maps(method: Method, views: Source, looks: Looks) -> list[DepthMaps]:
+    """Of the first view of every sample: depth and, where it is given, log_variance."""
+    found = (predict(method, view, looks) for view in each(views))
+    return [{name: seen[name][0, 0, 0].numpy() for name in ("depth", "log_variance") if name in seen} for seen in found]
 
 
-def _depth_scores(maps: list[Float32[np.ndarray, "_ _"]], views: Source, looks: Looks) -> list[Score]:
+def _depth_scores(maps: list[DepthMaps], views: Source, looks: Looks) -> list[Score]:
     def frames() -> Iterator[DepthFrame]:
-        return (depth_frame(seen, view) for seen, view in zip(maps, each(views), strict=True))
+        return (depth_frame(seen["depth"], view) for seen, view in zip(maps, each(views), strict=True))
 
-    scores = judge_depth(frames(), DepthProtocol("median"))
-    return scores + (in_metres(judge_depth(frames(), DepthProtocol("none"))) if looks.metric else [])
+    median = DepthProtocol("median")
+    scores = judge_depth(frames(), median)
+    scores += in_metres(judge_depth(frames(), DepthProtocol("none"))) if looks.metric else []
+    if not all("log_variance" in seen for seen in maps):
+        return scores
+    unsure = (UncertainDepth(frame, seen["log_variance"]) for frame, seen in zip(frames(), maps, strict=True))
+    return scores + judge_depth_uncertainty(unsure, DepthUncertaintyProtocol(depth=median))
 
 
 def depth_frame(prediction: Float32[np.ndarray, "_ _"], views: Views) -> DepthFrame:
@@ -145,9 +156,20 @@ def judge_poses(method: Method, parts: Sequence[Source], looks: Looks) -> list[S
 
 
 def judge_pairs(method: Method, parts: Sequence[Source], looks: Looks) -> list[Score]:
-    """Scores of `judge_disparity`, in pixels of the truth; what the right view hides counts, too."""
-    return judge_disparity(disparity_frame(predict(method, view, looks)["disparity"], view)
-                           for view in each(Joined(parts)))
+    """Scores of `judge_disparity`, in pixels of the truth; what the right view hides counts, too. Of a method that
+    says how unsure it is those of `judge_uncertainty`, too."""
+    protocol, unsure = DisparityUncertaintyProtocol(), list[UncertaintyFrame]()
+
+    def frames() -> Iterator[DisparityFrame]:
+        for view in each(Joined(parts)):
+            seen = predict(method, view, looks)
+            frame = disparity_frame(seen["disparity"], view)
+            if "log_variance" in seen:
+                deviation = enlarged((seen["log_variance"] / 2).exp(), *frame.truth.shape)[0]
+                unsure.append(uncertain_values(frame, deviation, protocol))
+            yield frame
+
+    return judge_disparity(frames()) + (judge_uncertainty(unsure, protocol) if unsure else [])
 
 
 def disparity_frame(prediction: Float[Tensor, "1 1 _ _"], views: Views) -> DisparityFrame:

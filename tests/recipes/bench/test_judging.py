@@ -132,6 +132,35 @@ def test_disparity_is_judged_in_pixels_of_the_truth(tmp_path):
     assert "epe_seen" not in scores
 
 
+def test_disparity_says_how_unsure_it_is_in_pixels_of_the_truth(tmp_path):
+    folder = StereoFolder(write_stereo(tmp_path))
+    off_by_one = torch.full((1, 1, 12, 20), (SHIFT + 1) / 2)
+
+    def scores(deviation: float) -> dict[str, float]:
+        unsure = Disparity(disparity=off_by_one, log_variance=torch.full_like(off_by_one, 2 * np.log(deviation)))
+        return by_name(judge_pairs(in_halves(lambda views: unsure), [folder], Looks(None)))
+
+    assert scores(0.5)["coverage_error_90"] == pytest.approx(10)   # a pixel of the truth, which 1.6 of it hold
+    assert scores(0.25)["coverage_error_90"] == pytest.approx(90)
+    assert scores(0.5)["ause"] == pytest.approx(0, abs=1e-6)       # all errors are one
+    sure = judge_pairs(in_halves(lambda views: Disparity(disparity=off_by_one)), [folder], Looks(None))
+    assert set(scores(0.5)) - set(by_name(sure)) >= {"ause", "coverage_error_90", "nll"}
+
+
+def test_depth_says_how_unsure_it_is_where_it_knows(truth, tmp_path):
+    parts = sequences(parse_data(str(truth)), Shape(), tmp_path / "cache")
+
+    def unsure(views: Views) -> Depth:
+        depth = ConstantDepth()(views).depth
+        return Depth(depth=depth, log_variance=torch.full_like(depth, 2 * np.log(100.0)))
+
+    told = by_name(judge_depth_maps(unsure, parts, Looks(None, metric=False)))
+    silent = by_name(judge_depth_maps(ConstantDepth(), parts, Looks(None, metric=False)))
+    assert told["coverage_error_90"] == pytest.approx(10)  # a hundredfold holds everything
+    assert told | silent == told
+    assert set(told) - set(silent) >= {"ause", "coverage_error_90"}
+
+
 def test_hidden_pixels_count_and_are_told_apart(tmp_path):
     pair = StereoFolder(write_stereo(tmp_path))[0]
     seen = pair.disparity_valid.clone()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from epipole.engine.system import System
 from epipole.losses.photometric import masked_mean
 from epipole.systems import SYSTEMS
-from epipole.types.predictions import Depth, Disparity
+from epipole.types.predictions import Depth, Disparity, Flow
 from epipole.types.views import Views
 
 
@@ -36,6 +36,28 @@ class ToyStereo(System):
 
     def loss(self, views: Views) -> dict[str, Tensor]:
         return {"l1": masked_mean((self(views).disparity - views.disparity[:, 0]).abs(), views.disparity_valid[:, 0])}
+
+
+class ToyUnsure(ToyStereo):
+    def forward(self, views: Views) -> Disparity:
+        """With a deviation of half a pixel everywhere."""
+        disparity = super().forward(views).disparity
+        return Disparity(disparity=disparity, log_variance=(0.25 * disparity / disparity).log())
+
+
+class ToyFlow(System):
+    paper = "https://example.org"
+    needs = reads = frozenset({"image"})
+
+    def __init__(self, config: Config = PRESETS["paper"]):
+        super().__init__()
+        self.config, self.net = config, nn.Conv2d(3, 2, 5, padding=2)
+
+    def forward(self, views: Views) -> Flow:
+        return Flow(flow=self.net(views.image.flatten(0, 1)).unflatten(0, views.image.shape[:2]))
+
+    def loss(self, views: Views) -> dict[str, Tensor]:
+        return {"length": self(views).flow.abs().mean()}
 
 
 class ToyBlind(ToyStereo):
@@ -69,8 +91,8 @@ class ToyScaleless(ToyDepth):
         return {"nothing": self(views).depth.log().std()}
 
 
-def install(patch: pytest.MonkeyPatch) -> None:
-    """Into the table, for one test."""
+def install(patch: pytest.MonkeyPatch, *more: str) -> None:
+    """Into the table, for one test: those that the bench's tests are about, and `more`."""
     patch.setitem(sys.modules, "epipole.systems.stereo.toy", sys.modules[__name__])
-    for name in ("ToyStereo", "ToyBlind", "ToyDepth", "ToyScaleless"):
+    for name in ("ToyStereo", "ToyBlind", "ToyDepth", "ToyScaleless", *more):
         patch.setitem(SYSTEMS, name.lower(), f"stereo.toy:{name}")
