@@ -1,8 +1,9 @@
-"""The commands that make more of a finished run, or of a camera's footage, without learning; nothing heavy is imported
-before one of them runs."""
+"""The commands that make more of a finished run, of a trained system, or of a camera's footage, without learning;
+nothing heavy is imported before one of them runs."""
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -75,6 +76,25 @@ def _slam(options: Namespace) -> None:
     print(f"report: {out / 'report.html'}")
 
 
+def _predict(options: Namespace) -> None:
+    from .engine.log import Progress
+    from .recipes.predict import Seen
+    from .recipes.predict_folder import LARGEST, write_predictions
+    from .viewer.predicted import write_prediction
+
+    def draw(path: Path, seen: Seen) -> None:
+        write_prediction(path, seen.image, seen.found, "m" if seen.metric else "up to scale")
+
+    with Progress() as progress:
+        written = write_predictions(
+            options.model, options.data, options.out, draw, options.width, options.intrinsics, options.device,
+            _reaching(progress, "predict", "samples"))
+    if written.beyond:
+        print(f"epipole: {written.beyond} pixels are unknown in disparity/, which holds at most {LARGEST:.0f} px",
+              file=sys.stderr)
+    print(options.out)
+
+
 def _show(options: Namespace) -> None:
     from .api import Run
 
@@ -116,5 +136,5 @@ def _browse(address: str) -> None:
 
 
 ON_RUNS: dict[str, Callable[[Namespace], None]] = {
-    "scale": _scale, "mesh": _mesh, "calibrate": _calibrate, "slam": _slam, "show": _show,
+    "scale": _scale, "mesh": _mesh, "calibrate": _calibrate, "slam": _slam, "predict": _predict, "show": _show,
 }

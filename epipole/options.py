@@ -31,6 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     _show(command("show", "open the report of a run in the browser, or the run itself in 3-D"))
     training.train(command("train", "train a system of the table of contents"))
     training.bench(command("bench", "train systems for equal budgets, judge them and baselines on the same data"))
+    training.predict(command("predict", "write the depth, disparity or flow that a trained system or SGM or DIS sees"))
     training.saliency(command("saliency", "show what a trained stereo network looks at"))
     command("list", "list the systems, their papers and presets")
     _demo(command("demo", "render a clip, learn it in three minutes, and judge it against its own truth"))

@@ -83,6 +83,23 @@ def saliency(sub: argparse.ArgumentParser) -> None:
                      help="the page to write (default: saliency.html beside the model)")
 
 
+def predict(sub: argparse.ArgumentParser) -> None:
+    """Of `epipole predict`."""
+    sub.add_argument("model", metavar="MODEL",
+                     help="folder of `epipole train` or of a bench's cell, or what learned nothing: SGM (disparity), "
+                     "DIS (flow)")
+    sub.add_argument("data", metavar="DATA",
+                     help="folder of pairs (left/ and right/, or first/ and second/), plain folder, video, or scenes "
+                     "of a world, as for train")
+    out(sub, "folder to write, a new or empty one (required)", required=True)
+    sub.add_argument("--width", type=natural, metavar="PX",
+                     help="of the images that the model sees; 0: as they are, as is usual for SGM and DIS (default: as "
+                     "in training)")
+    sub.add_argument("--intrinsics", type=intrinsics, metavar="K",
+                     help="file with the 3x3 matrix, or fx,fy,cx,cy in pixels of the footage (default: the folder's)")
+    sub.add_argument("--device", default="auto", help="cpu, cuda or auto (default: auto)")
+
+
 def pretrain(sub: argparse.ArgumentParser) -> None:
     """Of `epipole pretrain`."""
     out(sub, "folder of the weights (default: runs/pretrain)")

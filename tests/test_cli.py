@@ -26,8 +26,8 @@ from tests.runs import FRAMES, write_run, write_truth
 from tests.sources.clips import walking, write_video
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("learn", "inspect", "judge", "scale", "mesh", "calibrate", "slam", "show", "train", "bench", "saliency",
-            "list", "demo", "world")
+COMMANDS = ("learn", "inspect", "judge", "scale", "mesh", "calibrate", "slam", "show", "train", "bench", "predict",
+            "saliency", "list", "demo", "world")
 SCALING = {"factor": 7.93, "spread_percent": 3.1, "frames": 180, "by": "camera height of 1.65 m above the ground"}
 HEAVY = {"torch", "numpy", "cv2", "av", "scipy", "gtsam", "matplotlib", "plotly", "yaml", "rich"}
 
