@@ -81,6 +81,8 @@ def _present(run: Run) -> None:
     from .formats.run import lengths_text
 
     _print_scores(run.scores)
+    if run.about["intrinsics"]["source"] == "estimated":
+        print(run.about["intrinsics"]["verdict"])
     print(lengths_text(run.about))
     print(f"report: {run.folder / 'report.html'}")
 

@@ -38,6 +38,7 @@ from .describe import Intrinsics, Result
 from .everyframe import place_every_frame
 from .export import write_outputs
 from .folder import alone, claim, finished, judge_again, mend, scale_again, together
+from .lens import refocused, seen_through_own_lens
 from .matches import homography_guesses
 from .moved import moved_by
 from .predict import Predictor
@@ -94,12 +95,12 @@ def learn_video(
         if progress and steps is None:
             progress.expect(60.0 * minutes - run.seconds)
         seen = usable(run, footage, truth, scale)
-        keys = key_images(run, footage, seen.key_frames, network_size(footage.width, footage.height))
+        footage, keys, lens = straight_keys(run, footage, seen, given, seed)
         stores, path = path_from_flow(run, footage, seen, keys, given, seed, rolling_shutter)
         keys, stores, path = with_frames_between(run, footage, seen, keys, stores, path)
         system, path, lessons = teach(run, keys, stores, path, given is None, minutes, seed, where, steps, start)
         depth = joined_depth(run, seen, keys, stores, path, system, where)
-        result = finish(run, footage, seen, keys, path, depth, system, given)
+        footage, result = finish(run, footage, seen, keys, path, depth, system, given, lens)
         learned = learned_inverse_depth(Predictor(system, where).of_key_frames(keys), path)
         scores, warnings = check(depth, lessons, scale_drift(path, stores, learned))
         arguments = {"clip": clip, "minutes": minutes, "steps": steps, "seed": seed, "device": str(where),
@@ -125,18 +126,44 @@ def conclude(run: Run, about: dict[str, Any], scores: list[Score], truth: Path |
     write_description(run.out, about | {"finished": True})
 
 
+def straight_keys(
+    run: Run, footage: Footage, seen: Look, given: Tensor | None, seed: int
+) -> tuple[Footage, KeyImages, str]:
+    """The footage, straightened if nobody gave its camera and its lens bends, its key frames, a word on the lens."""
+    def keys(footage: Footage) -> KeyImages:
+        return key_images(run, footage, seen.key_frames, network_size(footage.width, footage.height))
+
+    if given is not None:
+        return footage, keys(footage), ""
+    straight, said = seen_through_own_lens(
+        run, footage, lambda: first_path(run, footage, seen, keys(footage), None, seed))
+    return straight, keys(straight), said
+
+
+def first_path(
+    run: Run, footage: Footage, seen: Look, keys: KeyImages, K: Tensor | None, seed: int
+) -> tuple[list[FlowStore], Solution]:
+    """Flow between key frames near in time or alike, and the path that follows."""
+    chain = correspond(run, "chain", keys, chain_pairs(shots_of(seen, keys), GAPS), homography_guesses(keys.gray),
+                       SEEN_ON)
+    stores = [chain, *matched(run, keys, chain)]
+    return stores, stored(run.work / "path-1.safetensors", lambda: solved(run, stores, keys, K, footage, seed))
+
+
+def shots_of(seen: Look, keys: KeyImages) -> list[int]:
+    """The shot of every key frame."""
+    return np.searchsorted(seen.cuts, keys.key_frames, side="right").tolist()
+
+
 def path_from_flow(
     run: Run, footage: Footage, seen: Look, keys: KeyImages, given: Tensor | None, seed: int,
     rolling_shutter: float = 0.0,
 ) -> tuple[list[FlowStore], Solution]:
     """Flow between key frames near in time or alike, the path that follows, flow between those that it shows to be
     near in space, and the path by all of it; then both as of whole frames, where rows are read one after the other."""
-    size, source = keys.size, (footage.width, footage.height)
-    shots = np.searchsorted(seen.cuts, keys.key_frames, side="right").tolist()
+    size, source, shots = keys.size, (footage.width, footage.height), shots_of(seen, keys)
     K = None if given is None else network_intrinsics(given, source, size)
-    chain = correspond(run, "chain", keys, chain_pairs(shots, GAPS), homography_guesses(keys.gray), SEEN_ON)
-    stores = [chain, *matched(run, keys, chain)]
-    first = stored(run.work / "path-1.safetensors", lambda: solved(run, stores, keys, K, footage, seed))
+    stores, first = first_path(run, footage, seen, keys, K, seed)
     known = {(int(a), int(b)) for store in stores for a, b in store.pairs}
     pairs = wide_pairs(first.scene, first.pixels, size, known, shots, WIDE_PER_KEY_FRAME * len(keys))
     wide = correspond(run, "wide", keys, pairs, rigid_guesses(first.scene, first.pixels, size))
@@ -159,9 +186,9 @@ def joined_depth(
 
 def finish(
     run: Run, footage: Footage, seen: Look, keys: KeyImages, path: Solution, depth: JoinedDepth,
-    system: ReprojectionDepth, given: Tensor | None,
-) -> Result:
-    """Every frame's pose, and what is known of intrinsics."""
+    system: ReprojectionDepth, given: Tensor | None, lens: str,
+) -> tuple[Footage, Result]:
+    """Every frame's pose, and what is known of intrinsics; the footage whose lens fits them."""
     placed = se3_inverse(path.scene.T_camera_world).double().numpy()
     with run.phase("place", len(seen.times), "frames") as tell:
         every = place_every_frame(footage, seen, keys, placed, depth, path.scene.K.double().numpy(), lost=path.lost,
@@ -169,9 +196,10 @@ def finish(
     w, h = keys.size
     K = given if given is not None else resize_intrinsics(path.scene.K.double(), footage.width / w, footage.height / h)
     known = Intrinsics(K.numpy(), "given" if given is not None else "estimated",
-                       verdict(path.focal_spread, given is not None),
+                       f"{verdict(path.focal_spread, given is not None)} {lens}".strip(),
                        None if given is not None else focal_deviation(path.focal_spread))
-    return Result(every.T_world_camera, known, system, "reprojection", system.config, {}, skipped=every.skipped)
+    result = Result(every.T_world_camera, known, system, "reprojection", system.config, {}, skipped=every.skipped)
+    return footage if given is not None else refocused(footage, known.K), result
 
 
 def lost(path: Solution, keys: KeyImages) -> list[str]:
