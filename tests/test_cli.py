@@ -205,6 +205,14 @@ def test_learn_hands_everything_on(learned, truth, capsys):
     assert metres.removeprefix("lengths: metres; ") in Path("r/report.html").read_text()
 
 
+def test_what_was_found_of_an_unknown_camera_is_told(learned, capsys):
+    said = "The footage shows the focal length well. The lens bends straight lines: k1 = -0.166."
+    learned.about = {"intrinsics": {"fx": 50, "fy": 50, "cx": 31.5, "cy": 23.5, "width": 64, "height": 48,
+                                    "source": "estimated", "verdict": said}}
+    assert main(["learn", "a.mp4"]) == 0
+    assert said in capsys.readouterr().out.splitlines()
+
+
 def test_metres_that_were_asked_for_and_not_found_are_a_sentence(learned, capsys):
     learned.about = {"warnings": [f"{WITHOUT_METRES}: no ground is seen"]}
     assert main(["learn", "a.mp4", "--scale", "height=1.65"]) == 2
