@@ -74,15 +74,24 @@ def even_ticks(low: float, high: float, count: int = 5) -> list[float]:
 
 def depth_ticks(scale: ColourScale) -> list[tuple[float, float]]:
     """(depth, place from 0 = near to 1 = far) of the legend of an inverse-depth scale."""
-    near, far = 1 / scale.high, 1 / max(scale.low, 1e-9)
-    places = [(z, 1 - float(scale.position(np.array(1 / z)))) for z in nice_numbers(near, far)]
+    places = [(z, 1 - float(scale.position(np.array(1 / z)))) for z in nice_numbers(*depth_ends(scale))]
     return spread(places)
+
+
+def depth_ends(scale: ColourScale) -> tuple[float, float]:
+    """(nearest, farthest) depth that an inverse-depth scale tells apart; what lies beyond has the colour of the end."""
+    return 1 / scale.high, 1 / max(scale.low, 1e-9)
 
 
 def deviation_ticks(scale: ColourScale) -> list[tuple[float, float]]:
     """(standard deviation of log depth in per cent, place from 0 to 1) of the legend of a log-variance scale."""
-    low, high = (100 * math.exp(v / 2) for v in (scale.low, scale.high))
-    return spread([(s, float(scale.position(np.array(2 * math.log(s / 100))))) for s in nice_numbers(low, high)])
+    within = nice_numbers(*deviation_ends(scale))
+    return spread([(s, float(scale.position(np.array(2 * math.log(s / 100))))) for s in within])
+
+
+def deviation_ends(scale: ColourScale) -> tuple[float, float]:
+    """(least, greatest) standard deviation of log depth in per cent that a log-variance scale tells apart."""
+    return 100 * math.exp(scale.low / 2), 100 * math.exp(scale.high / 2)
 
 
 def spread(ticks: list[tuple[float, float]], gap: float = 0.13) -> list[tuple[float, float]]:

@@ -12,9 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..formats.atomic import replacing
+from ..formats.run import FAR, lengths_text
 from ..types.errors import InputError
 from ..types.predictions import Motion
-from .colour import depth_ticks, deviation_ticks, fit_scale, inverse, spread
+from .colour import depth_ends, depth_ticks, deviation_ends, deviation_ticks, fit_scale, inverse, spread
+from .marks import DISTANT, MOVED, WIDTH, left_out, marked, marks_in, masks_of, stripes
 from .markup import number
 from .panels import aligned
 from .preview import decode, previews_of
@@ -33,7 +35,7 @@ DOT, LARGEST = 1.8, 5  # of a point: side against the mean distance of points ov
 
 def write_figure(run_folder: Path, path: Path, frames: Iterable[tuple[int, np.ndarray]] | None = None) -> Path:
     """Writes what the path's suffix says: some frames with their depth and uncertainty, the camera path from above, and
-    the cloud.
+    the cloud. What moved or is suspiciously far is marked over the uncertainty.
 
     `frames` as for `write_report`. What the run does not hold stays blank. Raises InputError when there is neither
     depth nor a path, and for a suffix that is not one of `SUFFIXES`.
@@ -43,9 +45,11 @@ def write_figure(run_folder: Path, path: Path, frames: Iterable[tuple[int, np.nd
     run = RunFolder(Path(run_folder))
     if not run.frames and run.motion is None:
         raise InputError(f"{run_folder} holds neither depth nor a camera path yet; let the run finish first.")
-    picture = Figure(figsize=(12.6, 5.6), dpi=130, facecolor="white")
+    picture = Figure(figsize=(12.6, 6.0), dpi=130, facecolor="white")
     grid = picture.add_gridspec(1, 2, width_ratios=(2.4, 2), wspace=0.09)
-    picture.subplots_adjust(left=0.01, right=0.99, top=0.94, bottom=0.03)
+    picture.subplots_adjust(left=0.01, right=0.99, top=0.945, bottom=0.1)
+    for height, sentence in ((0.035, lengths_text(run.about)), (0.01, left_out(run))):
+        picture.text(0.01, height, sentence[:1].upper() + sentence[1:], fontsize=8, color=SOFT)
     photos = previews_of(run, frames)
     rows = _rows(photos)
     samples = grid[0].subgridspec(rows + 1, 3, height_ratios=[1] * rows + [0.05 * rows], wspace=0.03, hspace=0.05)
@@ -72,6 +76,8 @@ def _samples(cells: Sequence[Sequence[Axes]], run: RunFolder, photos: Mapping[in
     if not pool:
         return
     rows = len(cells) - 1
+    keys = [i for i in pool if i in set(run.items("key_frames"))]   # of which it is known what moved
+    pool = keys if run.has_masks and len(keys) > 2 * rows else pool
     shown = evenly(evenly(pool, 2 * rows + 1)[1::2], rows)
     pictures = [decode(photos[i]) if i in photos else None for i in shown]
     shape = next((p.shape[0] / p.shape[1] for p in pictures if p is not None), None)
@@ -82,12 +88,15 @@ def _samples(cells: Sequence[Sequence[Axes]], run: RunFolder, photos: Mapping[in
     scale = fit_scale(inverse(clip.depth.numpy()), "turbo")
     painted = [scale.paint(inverse(z)) for z in depth.depth[:, 0].numpy()]
     _column([row[1] for row in cells], f"Learned depth ({run.unit})", painted, shape)
-    _bar(cells[-1][1], scale.table[::-1], depth_ticks(scale), "")
+    _bar(cells[-1][1], scale.table[::-1], depth_ticks(scale), depth_ends(scale), "")
+    _key(cells[-1][0], run)
     if "log_variance" in depth:
         scale = fit_scale(clip.log_variance.numpy(), "magma")
         painted = [scale.paint(v) for v in depth.log_variance[:, 0].numpy()]
+        size = WIDTH, round(WIDTH * (shape or painted[0].shape[0] / painted[0].shape[1]))
+        painted = [marked(image, masks_of(run, i), size) for i, image in zip(shown, painted, strict=True)]
         _column([row[2] for row in cells], "Uncertainty", painted, shape)
-        _bar(cells[-1][2], scale.table, deviation_ticks(scale), "%")
+        _bar(cells[-1][2], scale.table, deviation_ticks(scale), deviation_ends(scale), "%")
 
 
 def _column(cells: Sequence[Axes], title: str, pictures: Sequence[np.ndarray | None], shape: float | None) -> None:
@@ -97,11 +106,29 @@ def _column(cells: Sequence[Axes], title: str, pictures: Sequence[np.ndarray | N
             axes.imshow(picture, extent=(0, 1, 0, 1), aspect=shape or picture.shape[0] / picture.shape[1])
 
 
-def _bar(axes: Axes, colours: UInt8[np.ndarray, "256 3"], ticks: Sequence[tuple[float, float]], unit: str) -> None:
+def _key(axes: Axes, run: RunFolder) -> None:
+    """What the stripes mean."""
+    meaning = {MOVED: "moved or not confirmed", DISTANT: f"beyond {FAR:.0f} typical depths"}
+    for row, mark in enumerate(marks_in(run)):
+        patch = stripes(np.ones((1, 1), bool), mark, (40, 20))
+        axes.imshow(np.where(patch[..., 3:] > 0, patch[..., :3], 118), extent=(0, 0.09, 0.45 - row, 1 - row),
+                    aspect="auto", clip_on=False)
+        axes.text(0.12, 0.72 - row, meaning[mark], va="center", fontsize=8, color=SOFT)
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+
+
+def _bar(
+    axes: Axes, colours: UInt8[np.ndarray, "256 3"], ticks: Sequence[tuple[float, float]], ends: tuple[float, float],
+    unit: str,
+) -> None:
+    """A colour scale, and what its ends stand for: all that is less, or more."""
     axes.imshow(colours[None], extent=(0, 1, 0.72, 1), aspect="auto")
     axes.set(xlim=(0, 1), ylim=(0, 1))
-    for value, place in spread(list(ticks), 0.16):
+    inner = [(value, place) for value, place in ticks if 0.26 < place < 0.74]
+    for value, place in spread(inner, 0.16):
         axes.text(place, 0.62, number(value, 2) + unit, ha="center", va="top", fontsize=8, color=SOFT)
+    for value, place, side, sign in zip(ends, (0, 1), ("left", "right"), "≤≥", strict=True):
+        axes.text(place, 0.62, f"{sign} {number(value, 2)}{unit}", ha=side, va="top", fontsize=8, color=SOFT)
 
 
 def _path(axes: Axes, motion: Motion | None, truth: Motion | None, unit: str) -> None:

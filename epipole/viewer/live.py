@@ -7,14 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import UInt8
 
+from ..formats.run import lengths_text
 from ..geometry.motion import rotation_to_quaternion
 from ..types.errors import InputError
-from .colour import ColourScale, fit_scale, inverse
+from .colour import ColourScale, depth_ends, deviation_ends, fit_scale, inverse
+from .marks import Mark, left_out, marked, marks_in, masks_of, share
+from .markup import number as written
+from .markup import text
 from .measured import FRAMES, measured_points, photo
 from .run_folder import RunFolder, evenly
 from .viewpoint import overview, turned
@@ -46,7 +49,7 @@ def serve(folder: str | Path, port: int = PORT) -> Page:
 
 class Page:
     """The page of one run. Layers: path, cameras, map (cloud.ply), mesh (mesh.glb), what key frames measured, by how
-    sure it is, and the camera that carries the frame's picture, which a timeline moves."""
+    sure it is, and the camera that carries the frame's picture, which a timeline moves. Marks over the pictures."""
 
     def __init__(self, server: Any, run: RunFolder) -> None:
         assert run.motion is not None
@@ -81,13 +84,16 @@ class Page:
     def show(self, place: int) -> None:
         """Turns the page to the frame at this place of the timeline."""
         self.number = self.frames[place]
-        picture = photo(self.photos, self.number)
-        self.layers["frame"] = self._camera("/frame", self.number, GOLD, picture, 3, self.layers["frame"].visible)
-        self.clock.content = f"Frame {self.number}, {place + 1} of {len(self.frames)} shown"
-        size = PICTURE, round(PICTURE / self.aspect)
+        masks = masks_of(self.run, self.number)
+        chosen = {mark: mask for mark, mask in masks.items() if self.marks[mark].value}
+        picture, size = photo(self.photos, self.number), (PICTURE, round(PICTURE / self.aspect))
+        carried = None if picture is None else marked(picture, chosen, size)
+        self.layers["frame"] = self._camera("/frame", self.number, GOLD, carried, 3, self.layers["frame"].visible)
+        shares = "".join(f"  \n{mark.name}: {share(masks.get(mark))}" for mark in self.marks)
+        self.clock.content = f"Frame {self.number}, {place + 1} of {len(self.frames)} shown{shares}"
         for name, image in {FOOTAGE: picture, **painted(self.run, self.number, self.scales)}.items():
             if image is not None and name in self.pictures:
-                self.pictures[name].image = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
+                self.pictures[name].image = marked(image, chosen, size)
 
     def look(self, camera: Any) -> None:
         """Puts a browser's camera where the frame was taken from, without the frame's picture before it."""
@@ -145,12 +151,20 @@ class Page:
             if self.measured is not None:
                 sureness = gui.add_slider("Surest measured, %", 5.0, 100.0, 5.0, SUREST)
                 sureness.on_update(lambda _: self.sift(float(sureness.value)))
+        self.marks: dict[Mark, Any] = {}
+        if known := marks_in(self.run):
+            with gui.add_folder("Marks on pictures"):
+                self.marks = {mark: gui.add_checkbox(mark.name, False) for mark in known}
         blank = np.full((round(PICTURE / self.aspect), PICTURE, 3), 118, np.uint8)
         names = [FOOTAGE] * bool(self.photos) + list(self.scales)
         self.pictures = {name: gui.add_image(blank, label=name) for name in names}
+        said = [sentence for sentence in (lengths_text(self.run.about), left_out(self.run)) if sentence]
+        paragraphs = (f'<p style="margin: 0.8em; font-size: 0.8em">{text(s[:1].upper() + s[1:])}</p>' for s in said)
+        self.words = gui.add_html("".join(paragraphs))
         for name, box in self.boxes.items():
             self._switch(box, name)
-        self.timeline.on_update(lambda _: self.show(min(int(self.timeline.value), len(self.frames) - 1)))
+        for control in (self.timeline, *self.marks.values()):
+            control.on_update(lambda _: self.show(min(int(self.timeline.value), len(self.frames) - 1)))
         through.on_click(lambda event: self.look(event.client.camera))
 
     def _switch(self, box: Any, name: str) -> None:
@@ -168,7 +182,7 @@ class Page:
     @property
     def size(self) -> float:
         """A length that goes with the scene: its typical depth."""
-        return float(self.run.part("depth").get("typical", 1.0))
+        return self.run.typical
 
     @property
     def aspect(self) -> float:
@@ -200,9 +214,13 @@ def colour_scales(run: RunFolder, frames: list[int]) -> dict[str, ColourScale]:
     some = run.depth(evenly(frames, FRAMES))
     if some is None:
         return {}
-    scales = {"Depth, near red": fit_scale(inverse(some.depth.numpy()), "turbo")}
+    scale = fit_scale(inverse(some.depth.numpy()), "turbo")
+    near, far = (written(end, 2) for end in depth_ends(scale))
+    scales = {f"Depth ({run.unit}), red ≤ {near}, violet ≥ {far}": scale}
     if "log_variance" in some:
-        scales["Uncertainty, sure dark"] = fit_scale(some.log_variance.numpy(), "magma")
+        scale = fit_scale(some.log_variance.numpy(), "magma")
+        sure, unsure = (written(end, 2) for end in deviation_ends(scale))
+        scales[f"Uncertainty, dark ≤ {sure} %, bright ≥ {unsure} %"] = scale
     return scales
 
 

@@ -12,7 +12,8 @@ from jaxtyping import Float
 
 from ..geometry.align import umeyama
 from ..types.predictions import Depth, Motion
-from .colour import ColourScale, depth_ticks, deviation_ticks, fit_scale, inverse
+from .colour import ColourScale, depth_ends, depth_ticks, deviation_ends, deviation_ticks, fit_scale, inverse
+from .marks import WIDTH, Mark, Mask, stripes
 from .markup import number, script_data, text
 from .plots import equal_frame
 from .preview import decode, encode_exact
@@ -33,25 +34,44 @@ class Layer:
 
 def depth_panel(
     depth: Depth | None, frames: Sequence[int], photos: Mapping[int, bytes], unit: str, fps: float = 0.0,
-    notes: Mapping[int, str] | None = None,
+    notes: Mapping[int, str] | None = None, masks: Mapping[Mark, Sequence[Mask | None]] | None = None,
 ) -> str:
     """Footage, depth and uncertainty side by side, one colour scale each for all `frames`, with a slider.
 
-    `depth` [N,1,H,W] belongs to `frames`; `photos` are JPEGs by frame number; `notes` are shown with their frame.
+    `depth` [N,1,H,W] and `masks`, marks to be switched on, belong to `frames`; `photos` are JPEGs by frame number;
+    `notes` are shown with their frame.
     """
     layers = [layer for layer in (_footage(frames, photos), *_depth_layers(depth, unit)) if layer]
     if not layers:
         return ""
+    aspect = _aspect(depth, photos)
     data = {"frames": list(frames), "fps": fps, "notes": [(notes or {}).get(i, "") for i in frames],
+            "marks": [_mark(mark, of, aspect) for mark, of in (masks or {}).items()],
             "layers": [{"pictures": x.pictures, "lookup": x.lookup} for x in layers]}
     figures = "".join(f'<figure><canvas aria-label="{x.caption}"></canvas>{x.legend}'
                       f'<figcaption>{x.caption}<output></output></figcaption></figure>' for x in layers)
-    aspect = _aspect(depth, photos)
     return (f'<div class="player" data-layers="{len(layers)}" style="--aspect:{aspect:.4f}">'
             f'<div class="screens">{figures}</div><div class="controls">'
             '<button type="button" class="play" aria-label="Play or pause">Play</button>'
             f'<input type="range" min="0" max="{len(frames) - 1}" value="0" aria-label="Frame">'
-            f'<output class="clock">frame {frames[0]}</output></div></div>{script_data("player-data", data)}')
+            f'<output class="clock">frame {frames[0]}</output></div>{"".join(_switch(mark) for mark in masks or {})}'
+            f'</div>{script_data("player-data", data)}')
+
+
+def _mark(mark: Mark, masks: Sequence[Mask | None], aspect: float) -> dict[str, object]:
+    """A picture to lay over each frame ("" where it marks nothing), and what share is marked (null: not known)."""
+    size = WIDTH, round(WIDTH / aspect)
+    return {"percent": [None if mask is None else round(100 * float(mask.mean()), 1) for mask in masks],
+            "pictures": [_address(encode_exact(stripes(mask, mark, size)), "webp")
+                         if mask is not None and mask.any() else "" for mask in masks]}
+
+
+def _switch(mark: Mark) -> str:
+    """A box to tick, with a patch of the stripes."""
+    r, g, b = mark.colour
+    return (f'<label class="mark"><input type="checkbox"><i style="background:repeating-linear-gradient('
+            f'{90 + 45 * mark.lean}deg,rgb({r} {g} {b}) 0 2px,#000 2px 4px,#888 4px 8px)"></i>{mark.name}'
+            "<output></output></label>")
 
 
 def _aspect(depth: Depth | None, photos: Mapping[int, bytes]) -> float:
@@ -82,7 +102,8 @@ def _layer(caption: str, values: Float[np.ndarray, "n h w"], scale: ColourScale,
     pictures = [_address(encode_exact(shrink_exactly(scale.paint(v))), "webp") for v in values]
     ticks = depth_ticks(scale) if kind == "depth" else deviation_ticks(scale)
     colours = scale.table[::-1] if kind == "depth" else scale.table
-    ends = ("near", "far") if kind == "depth" else ("sure", "unsure")
+    low, high = (number(end, 2) for end in (depth_ends if kind == "depth" else deviation_ends)(scale))
+    ends = (f"near, ≤ {low}", f"far, ≥ {high}") if kind == "depth" else (f"sure, ≤ {low}%", f"unsure, ≥ {high}%")
     lookup = {"low": scale.low, "high": scale.high, "kind": kind, "unit": unit,
               "table": [f"{r:02x}{g:02x}{b:02x}" for r, g, b in scale.table.tolist()]}
     return Layer(text(caption), pictures, legend(colours, ticks, ends, "%" if unit == "%" else ""), lookup)

@@ -1,10 +1,10 @@
-// Scrubs footage, depth and uncertainty together; tells the other panels which frame is shown ("frame" event).
+// Scrubs footage, depth and uncertainty together, with marks over them; tells the other panels which frame is shown ("frame" event).
 (() => {
   const island = document.getElementById("player-data");
   if (!island) return;
   const data = JSON.parse(island.textContent);
   const player = document.querySelector(".player");
-  const slider = player.querySelector("input"), play = player.querySelector(".play"), clock = player.querySelector(".clock");
+  const slider = player.querySelector("input[type=range]"), play = player.querySelector(".play"), clock = player.querySelector(".clock");
   const figures = [...player.querySelectorAll("figure")];
 
   const layers = data.layers.map((layer, k) => {
@@ -51,9 +51,26 @@
     layer.canvas.addEventListener("pointerleave", () => { layer.at = null; read(layer); });
   }
 
+  const switches = [...player.querySelectorAll(".mark")];
+  const marks = data.marks.map((mark, k) => {
+    const over = figures.map((figure) => figure.appendChild(new Image()));
+    const box = switches[k].querySelector("input");
+    box.addEventListener("change", () => lay(marks[k], +slider.value));
+    return { ...mark, box, over, readout: switches[k].querySelector("output") };
+  });
+  function lay(mark, index) {
+    const source = mark.pictures[index], percent = mark.percent[index];
+    for (const image of mark.over) {
+      image.hidden = !mark.box.checked || !source;
+      if (!image.hidden) image.src = source;
+    }
+    mark.readout.textContent = percent === null ? "not a key frame" : `${percent} %`;
+  }
+
   function show(index) {
     const frame = data.frames[index];
     layers.forEach((layer) => draw(layer, index));
+    marks.forEach((mark) => lay(mark, index));
     const seconds = data.fps ? ` · ${(frame / data.fps).toFixed(1)} s` : "";
     clock.textContent = `frame ${frame}${seconds}${data.notes[index] ? " · " + data.notes[index] : ""}`;
     document.dispatchEvent(new CustomEvent("frame", { detail: frame }));

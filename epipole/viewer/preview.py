@@ -19,9 +19,11 @@ def encode_photo(image: UInt8[np.ndarray, "h w 3"]) -> bytes:
     return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 78])[1].tobytes()
 
 
-def encode_exact(image: UInt8[np.ndarray, "h w 3"]) -> bytes:
-    """RGB to lossless WebP: few colours, each of them exact, so that a reader can go back from colour to value."""
-    return cv2.imencode(".webp", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_WEBP_QUALITY, 101])[1].tobytes()
+def encode_exact(image: UInt8[np.ndarray, "h w c"]) -> bytes:
+    """RGB or RGBA to lossless WebP: few colours, each of them exact, so that a reader can go back from colour to
+    value."""
+    swapped = cv2.cvtColor(image, cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
+    return cv2.imencode(".webp", swapped, [cv2.IMWRITE_WEBP_QUALITY, 101])[1].tobytes()
 
 
 def shrink(image: UInt8[np.ndarray, "h w 3"], width: int = WIDTH) -> UInt8[np.ndarray, "h2 w2 3"]:

@@ -9,7 +9,8 @@ import numpy as np
 
 from . import sections
 from .map_panel import map_panel
-from .markup import absent, section
+from .marks import left_out, marks_in, masks_of
+from .markup import absent, section, text
 from .page import write_page
 from .panels import depth_panel, motion_panel
 from .preview import MOST, previews_of
@@ -39,13 +40,17 @@ def _player(run: RunFolder, frames: Iterable[tuple[int, np.ndarray]] | None) -> 
     with_depth = set(run.frames)
     shown = [i for i in photos if i in with_depth or not with_depth] or evenly(run.frames, MOST)
     depth = run.depth(shown)
-    panel = depth_panel(depth, shown, photos, run.unit, _fps(run), notes(run)) if shown else ""
+    masks = [masks_of(run, i) for i in shown]
+    marks = {mark: [known.get(mark) for known in masks] for mark in marks_in(run)}
+    panel = depth_panel(depth, shown, photos, run.unit, _fps(run), notes(run), marks) if shown else ""
     missing = ["pictures of the footage"] * (not photos) + ["depth"] * (depth is None)
     if depth is None or "log_variance" not in depth:
         missing.append("uncertainty")
+    missing += ["what moved"] * (not run.has_masks)
     if missing:
         panel += absent(f"Not in this folder: {', '.join(missing)}.")
-    lead = "One colour scale holds for the whole clip. Point at a picture to read its value."
+    lead = ("One colour scale holds for the whole clip; the hundredth that lies beyond either end has that end's "
+            "colour. Point at a picture to read its value.")
     return section("depth", "Depth", panel, lead if depth is not None else "")
 
 
@@ -79,4 +84,5 @@ def _map(run: RunFolder) -> str:
     K = run.part("intrinsics")
     known = {"width", "height", "fx"} <= K.keys()
     half, aspect = (K["width"] / 2 / K["fx"], K["height"] / K["width"]) if known else (0.6, 0.75)
-    return section("map", "3-D map", map_panel(cloud, run.motion, run.unit, half, aspect, run.surface(VERTICES)))
+    panel = map_panel(cloud, run.motion, run.unit, half, aspect, run.surface(VERTICES))
+    return section("map", "3-D map", panel + (f"<p>{text(said)}</p>" if (said := left_out(run)) else ""))

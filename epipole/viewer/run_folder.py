@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 import yaml
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from ..formats import kitti, mesh, ply
+from ..formats.numbers import DAMAGED
 from ..types.errors import InputError
 from ..types.predictions import Depth, Motion
 from .surface import Triangles, thinned
@@ -67,6 +67,11 @@ class RunFolder:
         """Of depth and path: "m", or "up to scale" when metres are unknown."""
         return "m" if self.about.get("scale") == "metres" else "up to scale"
 
+    @property
+    def typical(self) -> float:
+        """Depth, in the run's unit."""
+        return float(self.part("depth").get("typical", 1.0))
+
     @cached_property
     def frames(self) -> list[int]:
         """Numbers of the frames that have depth, ascending."""
@@ -79,6 +84,16 @@ class RunFolder:
             return None
         log_variance = self._stack("log_variance.npz", frames)
         return Depth(depth=depth) if log_variance is None else Depth(depth=depth, log_variance=log_variance)
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether it is known of any frame what moved."""
+        return len(self._archive("mask.npz")) > 0
+
+    def moved(self, frame: int) -> Bool[np.ndarray, "h w"] | None:
+        """Where a key frame moved, or no flow confirms it; None for any other frame."""
+        archive, name = self._archive("mask.npz"), f"{frame:06d}"
+        return self._read("mask.npz", lambda _: np.asarray(archive[name], bool)) if name in archive else None
 
     @cached_property
     def motion(self) -> Motion | None:
@@ -129,7 +144,7 @@ class RunFolder:
             return None
         try:
             return reader(path)
-        except (InputError, OSError, ValueError, EOFError, BadZipFile):
+        except (InputError, *DAMAGED):
             if name not in self.damaged:
                 self.damaged.append(name)
             return None

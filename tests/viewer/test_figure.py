@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import cv2
 import numpy as np
 import pytest
@@ -5,8 +7,10 @@ import pytest
 from epipole.cli import main
 from epipole.types.errors import InputError
 from epipole.viewer.figure import render_cloud, shaded, write_figure
+from epipole.viewer.marks import MOVED
 from epipole.viewer.run_folder import Cloud
 from epipole.viewer.viewpoint import Viewpoint
+from tests.viewer.synthetic_run import load_about, save_about
 
 
 def test_writes_a_picture_with_the_footage_in_it(run_folder, tmp_path):
@@ -17,7 +21,26 @@ def test_writes_a_picture_with_the_footage_in_it(run_folder, tmp_path):
     assert green.mean() > 0.05
 
 
-@pytest.mark.parametrize("name", ["log_variance.npz", "cloud.ply", "path_kitti.txt", "depth.npz"])
+def test_marks_words_and_lengths_change_the_picture(run_folder, tmp_path):
+    """Stripes are drawn where a mask is, and the sentences stand below."""
+    pictures = []
+    for changes in ({}, {"left_out": {}}, {"scale": "metres"}):
+        save_about(run_folder, load_about(run_folder) | changes)
+        pictures.append(cv2.imread(str(write_figure(run_folder, tmp_path / "a.png"))).astype(int))
+    (run_folder / "mask.npz").unlink()
+    pictures.append(cv2.imread(str(write_figure(run_folder, tmp_path / "a.png"))).astype(int))
+    lacking, metres, unmarked = (np.abs(a - b).max(-1) > 60 for a, b in pairwise(pictures))
+    below = round(0.9 * len(lacking))
+    assert lacking[below:].any()
+    assert not lacking[:below].any()
+    assert metres[below:].any()
+    magenta = [(np.abs(i - MOVED.colour[::-1]).max(-1) < 30).sum() for i in pictures[2:]]
+    assert magenta[0] > 100
+    assert magenta[1] == 0
+    assert unmarked[:below].any()
+
+
+@pytest.mark.parametrize("name", ["mask.npz", "log_variance.npz", "cloud.ply", "path_kitti.txt", "depth.npz"])
 def test_missing_pieces_stay_blank(run_folder, tmp_path, name):
     (run_folder / name).unlink()
     assert write_figure(run_folder, tmp_path / "overview.png").stat().st_size > 10_000

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from epipole.formats import mesh
+from epipole.viewer.marks import MOVED
 from epipole.viewer.report import write_report
 from tests.viewer.chromium import FOUND, Tab, tab
 from tests.viewer.synthetic_run import ROOM, WALLS, write_run
@@ -76,6 +77,27 @@ def test_the_report_shows_pictures_surface_and_points_without_an_error(folder, b
     assert colours(points) > 50
     click(browser, '[data-view="camera"]')
     assert drawn(browser.picture(".stage canvas")) > 0.6
+    assert browser.errors == []
+
+
+def test_marks_are_switched_on_over_every_picture(folder, browser):
+    browser.open(write_report(folder).as_uri())
+    browser.wait("[...document.querySelectorAll('.screens canvas')].every((c) => c.width == 64 && c.height == 48)")
+    screens = [f".screens figure:nth-child({k}) canvas" for k in (1, 2, 3)]
+    before = [browser.picture(screen) for screen in screens]
+    click(browser, ".mark input")
+    browser.wait("[...document.querySelectorAll('.screens img:not([hidden])')].filter((i) => i.complete).length == 3")
+    for screen, plain in zip(screens, before, strict=True):
+        image = browser.picture(screen)
+        changed = (np.abs(image.astype(int) - plain).max(-1) > 12)
+        height, width = changed.shape
+        assert near(image, np.array(MOVED.colour)) > 0.001
+        assert changed[height // 5 : height // 2, width // 4 : 3 * width // 4].sum() == changed.sum() > 0
+    assert browser.evaluate("document.querySelector('.mark output').textContent") == "5.2 %"
+    browser.evaluate("(() => {const s = document.querySelector('.controls input'); s.value = 1;"
+                     "s.dispatchEvent(new Event('input'))})()")
+    assert browser.evaluate("document.querySelector('.mark output').textContent") == "not a key frame"
+    assert browser.evaluate("document.querySelectorAll('.screens img:not([hidden])').length") == 0
     assert browser.errors == []
 
 

@@ -13,6 +13,7 @@ import pytest
 from epipole.formats import mesh
 from epipole.types.errors import InputError
 from epipole.viewer.live import serve
+from epipole.viewer.marks import MOVED
 from epipole.viewer.measured import Points
 from epipole.viewer.run_folder import RunFolder
 from tests.viewer.synthetic_run import ROOM, path, write_run
@@ -79,6 +80,25 @@ def test_the_timeline_turns_the_page(page):
     assert f"Frame {FRAMES - 1}" in page.clock.content
 
 
+def test_marks_are_laid_over_the_pictures(page):
+    page.show(3)
+    plain = {name: np.array(picture.image) for name, picture in page.pictures.items()}
+    page.marks[MOVED].value = True
+    page.show(3)
+    for name, picture in page.pictures.items():
+        changed = (picture.image != plain[name]).any(-1)
+        assert changed[50:100, 100:180].mean() > 0.3
+        assert changed[50:100, 100:180].sum() == changed.sum()
+    assert "Moved or not confirmed: 5.2 %" in page.clock.content
+    page.show(4)
+    assert "Moved or not confirmed: not a key frame" in page.clock.content
+
+
+def test_lengths_and_what_the_map_lacks_are_said(page):
+    assert "up to one unknown factor" in page.words.content
+    assert "70 % entered the cloud" in page.words.content
+
+
 def test_looking_through_a_camera_stands_where_the_frame_was_taken(page):
     page.show(3)
     browser = SimpleNamespace()
@@ -119,11 +139,11 @@ def test_a_folder_without_path_or_viser_is_refused_in_words(folder, tmp_path, mo
 def test_pictures_that_are_missing_leave_the_rest(folder, tmp_path):
     pytest.importorskip("viser")
     bare = shutil.copytree(folder, tmp_path / "bare")
-    for name in ("work", "depth.npz", "log_variance.npz", "cloud.ply", "mesh.glb"):
+    for name in ("work", "mask.npz", "depth.npz", "log_variance.npz", "cloud.ply", "mesh.glb"):
         (shutil.rmtree if (bare / name).is_dir() else Path.unlink)(bare / name)
     page = serve(bare, free_port())
     assert set(page.layers) == {"path", "cameras", "frame"}
-    assert page.pictures == {}
+    assert page.pictures == page.marks == {}
     page.sift(50.0)
     page.show(2)
     page.stop()

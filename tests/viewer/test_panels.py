@@ -3,12 +3,14 @@ import json
 import re
 import xml.etree.ElementTree as ET
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from epipole.geometry.motion import se3, so3_exp
 from epipole.types.predictions import Depth, Motion
+from epipole.viewer.marks import MOVED
 from epipole.viewer.panels import aligned, depth_panel, motion_panel, shrink_exactly
 from epipole.viewer.preview import decode
 from tests.viewer.synthetic_run import path
@@ -52,6 +54,28 @@ def test_depth_panel_has_a_screen_for_each_thing_it_was_given():
     assert data["notes"] == ["", "key frame"]
     assert data["layers"][1]["lookup"]["kind"] == "deviation"
     assert depth_panel(None, [0], {}, "m") == ""
+
+
+def test_marks_are_pictures_of_the_frames_that_have_them():
+    depth, mask = Depth(depth=torch.ones(3, 1, 4, 5)), np.arange(20).reshape(4, 5) < 5
+    html = depth_panel(depth, [0, 3, 6], {}, "m", masks={MOVED: [mask, None, mask & False]})
+    [mark] = island(html, "player-data")["marks"]
+    assert mark["percent"] == [25.0, None, 0.0]
+    assert mark["pictures"][1:] == ["", ""]
+    code = np.frombuffer(base64.b64decode(mark["pictures"][0].split(",")[1]), np.uint8)
+    image = cv2.imdecode(code, cv2.IMREAD_UNCHANGED)
+    assert image.shape == (256, 320, 4)
+    assert image[:64, :, 3].any()
+    assert not image[64:, :, 3].any()
+    assert (image[image[..., 3] > 0][:, :3].max(0) == MOVED.colour[::-1]).all()
+    assert MOVED.name in html
+    assert "checkbox" not in depth_panel(depth, [0, 3, 6], {}, "m")
+
+
+def test_a_legend_says_what_its_ends_stand_for():
+    html = depth_panel(Depth(depth=torch.linspace(1, 8, 400).reshape(1, 1, 20, 20)), [0], {}, "m")
+    assert "near, ≤ 1.1" in html
+    assert "far, ≥ 7.9" in html
 
 
 def test_shrink_exactly_keeps_only_colours_that_were_there():

@@ -121,7 +121,8 @@ def test_warnings_and_an_unfinished_run_are_said_on_top(run_folder):
 
 
 @pytest.mark.parametrize(("name", "sentence"), [
-    ("work", "pictures of the footage"), ("log_variance.npz", "uncertainty"), ("depth.npz", "depth"),
+    ("work", "pictures of the footage"), ("mask.npz", "what moved"), ("depth.npz", "depth"),
+    ("log_variance.npz", "uncertainty"),
     ("path_kitti.txt", "camera path has not been written"), ("cloud.ply", "point cloud has not been written"),
     ("log.jsonl", "No training step")])
 def test_a_missing_piece_is_a_sentence(run_folder, name, sentence):
@@ -155,6 +156,12 @@ def test_skipped_frames_intrinsics_and_what_it_takes_to_repeat(run_folder):
     for piece in ("4–5", "repeats the frame before", "estimated from the footage", "The footage turns enough",
                   "± 1.2 %", "ab" * 32, "2.13.0", "epipole learn clip.mp4 --minutes 10 --seed 3 --device cpu",
                   "9 min 44 s", "healthy 0 to 0.120"):
+        assert piece in words
+
+
+def test_marks_and_what_the_map_lacks_stand_there(run_folder):
+    words = page(run_folder).words
+    for piece in ("Moved or not confirmed", "Suspiciously far", "70 % entered the cloud", "12 % moved"):
         assert piece in words
 
 
