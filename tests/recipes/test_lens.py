@@ -160,5 +160,5 @@ def test_a_lens_that_nobody_gave_is_found_and_undone(tmp_path, monkeypatch):
     assert about["intrinsics"]["source"] == "estimated"
     assert "was straightened" in about["intrinsics"]["verdict"]
     assert found["pinhole"][0]["lens"] is None
-    assert scores["focal_error"] < min(6, found["pinhole"][1]["focal_error"])
-    assert scores["ate_percent"] < found["pinhole"][1]["ate_percent"]
+    assert scores["focal_error"] < min(8, 0.5 * found["pinhole"][1]["focal_error"])
+    assert scores["ate_percent"] < 0.8 * found["pinhole"][1]["ate_percent"]
