@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 
 import cv2
 import numpy as np
@@ -45,11 +46,11 @@ def write_figure(run_folder: Path, path: Path, frames: Iterable[tuple[int, np.nd
     run = RunFolder(Path(run_folder))
     if not run.frames and run.motion is None:
         raise InputError(f"{run_folder} holds neither depth nor a camera path yet; let the run finish first.")
-    picture = Figure(figsize=(12.6, 6.0), dpi=130, facecolor="white")
+    picture = Figure(figsize=(12.6, 6.15), dpi=130, facecolor="white")
     grid = picture.add_gridspec(1, 2, width_ratios=(2.4, 2), wspace=0.09)
-    picture.subplots_adjust(left=0.01, right=0.99, top=0.945, bottom=0.1)
-    for height, sentence in ((0.035, lengths_text(run.about)), (0.01, left_out(run))):
-        picture.text(0.01, height, sentence[:1].upper() + sentence[1:], fontsize=8, color=SOFT)
+    picture.subplots_adjust(left=0.01, right=0.99, top=0.945, bottom=0.125)
+    lines = [line for said in (lengths_text(run.about).replace("l", "L", 1), left_out(run)) for line in wrap(said, 200)]
+    picture.text(0.01, 0.01, "\n".join(lines), fontsize=8, color=SOFT, va="bottom")
     photos = previews_of(run, frames)
     rows = _rows(photos)
     samples = grid[0].subgridspec(rows + 1, 3, height_ratios=[1] * rows + [0.05 * rows], wspace=0.03, hspace=0.05)
