@@ -75,7 +75,7 @@ def test_a_part_alone_is_no_certainty():
 
 
 def test_what_is_said_of_a_lens():
-    unsure, weak = BENT._replace(spread=0.1), BENT._replace(k1=-0.01, corner=-0.4)
+    unsure, weak = BENT._replace(spread=0.2), BENT._replace(k1=-0.01, corner=-0.4)
     assert BENT.bends
     assert not unsure.bends
     assert not weak.bends

@@ -25,9 +25,10 @@ from .correspond import FlowStore
 from .solve import Solution, edges_of
 from .stages import Run
 
-BENT = 1.5           # px of the network by which a lens moves the picture's corners, from which it is straightened,
-SURE = 1 / 3         # if the share of that by which parts of the footage differ stays below this
-LEAST_FRAMES = 4     # key frames of a part that are asked
+BENT = 0.75          # px of the network by which a lens moves the picture's corners, from which it is straightened,
+SURE = 2             # if it is so many times as much as the mean over the parts of the footage may be off
+PARTS = 3            # of the footage that are asked apart,
+LEAST_FRAMES = 4     # of so many key frames at least
 MADE = ("keys", "chain", "matched", "path-1.safetensors")  # in RUN/work, of the footage as it was taken
 
 
@@ -42,7 +43,7 @@ class Lens(NamedTuple):
     @property
     def bends(self) -> bool:
         """Whether it is worth straightening, beyond doubt."""
-        return abs(self.corner) >= BENT and self.spread < SURE * abs(self.k1)
+        return abs(self.corner) >= BENT and abs(self.k1) > SURE * self.spread / PARTS**0.5
 
     def text(self, straightened: bool) -> str:
         """What was found and done, in a sentence."""
@@ -61,7 +62,7 @@ def find_lens(path: Solution, edges: Edges, source: tuple[int, int], size: tuple
     hardly depends on the focal length found with it: the median of that is taken, at the mean focal length."""
     exact = Scene(*(field.double() for field in path.scene))._replace(lens=torch.zeros(1, dtype=torch.float64))
     every = torch.arange(len(exact.inverse_depth))
-    parts = [p[:MOST_FRAMES] for p in every.chunk(3) if len(p) >= LEAST_FRAMES] or [every]
+    parts = [p[:MOST_FRAMES] for p in every.chunk(PARTS) if len(p) >= LEAST_FRAMES] or [every]
     found = [adjust_some(exact, edges, path.pixels, part, free_focal=True, iterations=30, tolerance=1e-5, damping=1e-8,
                          settle=1).scene for part in parts]
     focal = np.array([float(in_footage(scene.K, source, size)[0, 0]) for scene in found])
