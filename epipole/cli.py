@@ -32,6 +32,8 @@ MENDABLE = {  # what the system may refuse, and what a person can do about it
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
 }
 
+GO_ON = {"learn", "train", "bench", "pretrain", "demo"}  # from where they were interrupted
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code: 0, 2 for what the user can mend, 130 when interrupted."""
@@ -49,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EpipoleError as error:
         return _complain(str(error))
     except KeyboardInterrupt:
-        return _complain("interrupted; the same command goes on from here", 130)
+        goes_on = "; the same command goes on from here" if options.command in GO_ON else ""
+        return _complain(f"interrupted{goes_on}", 130)
     except BrokenPipeError:  # the reader, `head` say, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -19,7 +19,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..geometry.motion import angle, se3_inverse
+from ..geometry.motion import angle, se3, se3_inverse
+from ..geometry.rotations import rotation_to_six, six_to_rotation
 from ..geometry.sim3 import sim3_inverse, sim3_parts
 from ..geometry.splat import splat_nearest
 from ..geometry.warp import reproject
@@ -215,11 +216,13 @@ class CnnSlam:
                             T_view_key, c)
 
     def _extrapolated(self) -> Float[Tensor, "4 4"]:
-        """T_key_view of the next view if the camera goes on as before."""
+        """T_key_view of the next view if the camera goes on as before. Its rotation is made one again: in such products
+        what rounding leaves of the last two would grow 1 + sqrt(2) times a view."""
         last = self.frames[-1]
         if len(self.frames) < 2 or self.frames[-2].key != last.key:
             return last.T_key_view
-        return last.T_key_view @ se3_inverse(self.frames[-2].T_key_view) @ last.T_key_view
+        T = last.T_key_view @ se3_inverse(self.frames[-2].T_key_view) @ last.T_key_view
+        return se3(six_to_rotation(rotation_to_six(T[:3, :3])), T[:3, 3])
 
     def _far(self, key: KeyFrame, T_key_view: Float[Tensor, "4 4"], seen: float) -> bool:
         c = self.config

@@ -209,11 +209,14 @@ def turns(run: RunFolder) -> str:
 def reproduce(run: RunFolder) -> str:
     """Command, arguments, versions, seed and hash: what it takes to make this run again."""
     arguments = run.part("arguments")
-    words = ["epipole", "learn", str(arguments.get("clip", "CLIP"))]
+    command = "slam" if "model" in arguments else "learn"
+    words = ["epipole", command, str(arguments.get("clip", "CLIP"))]
     for name, value in arguments.items():
         if name != "clip" and value is not None:
             option = "--" + name.replace("_", "-")
             words += [option, ",".join(map(str, value)) if isinstance(value, list) else str(value)]
+    if "start" in arguments and arguments["start"] is None:
+        words.append("--from-scratch")
     versions = {"epipole": run.about.get("epipole"), **run.part("versions")}
     pairs = [(k, text("not given" if v is None else v)) for k, v in arguments.items()]
     pairs += [(str(k), text(v)) for k, v in versions.items() if v is not None]

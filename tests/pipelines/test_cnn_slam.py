@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from epipole.geometry.align import umeyama
-from epipole.geometry.motion import angle, se3_inverse
+from epipole.geometry.motion import angle, se3_exp, se3_inverse
 from epipole.pipelines import direct, key_frames, narrow_stereo
-from epipole.pipelines.cnn_slam import CnnSlam, Config
+from epipole.pipelines.cnn_slam import CnnSlam, Config, Tracked
 from epipole.sources.worlds import RoomWorld, Spec
 from epipole.types.predictions import Depth
 from epipole.types.views import Views
@@ -149,3 +149,14 @@ def test_what_the_network_knows_of_its_errors_is_taken():
     slam = CnnSlam(lambda view: Depth(depth=view.depth, log_variance=torch.full_like(view.depth, -4.0)))
     slam.step(room(frames=6)[0])
     torch.testing.assert_close(slam.keys[0].depth.variance, torch.full((1, 1, HEIGHT, WIDTH), -4.0).exp())
+
+
+def test_rounding_does_not_grow_from_view_to_view():
+    slam = CnnSlam(exact, Config())
+    turn = se3_exp(torch.tensor([0.01, 0.0, 0.02, 0.003, 0.02, 0.001]))
+    slam.frames = [Tracked(0, torch.eye(4)), Tracked(0, turn)]
+    for _ in range(100):
+        slam.frames.append(Tracked(0, slam._extrapolated()))
+    R = slam.frames[-1].T_key_view[:3, :3]
+    torch.testing.assert_close(R @ R.mT, torch.eye(3), atol=1e-5, rtol=0)
+    assert float(angle(R)) == pytest.approx(101 * float(angle(turn[:3, :3])), rel=0.01)

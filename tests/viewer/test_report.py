@@ -197,3 +197,14 @@ def test_steps_count_on_where_a_phase_begins_anew(run_folder):
     svg = re.search(r'aria-label="a over the steps".*?</svg>', write_report(run_folder).read_text())[0]
     marks = [float(u) for u in re.findall(r'class="phase" d="M([\d.]+)', svg)]
     assert marks == [46.0, 46.0 + (350 - 46 - 12) / 2]
+
+
+@pytest.mark.parametrize(("arguments", "command"), [
+    ({"clip": "a.mp4", "start": None, "steps": 3}, "epipole learn a.mp4 --steps 3 --from-scratch"),
+    ({"clip": "a.mp4", "start": "shipped"}, "epipole learn a.mp4 --start shipped"),
+    ({"clip": "a.mp4", "model": "run"}, "epipole slam a.mp4 --model run"),
+])
+def test_the_command_told_makes_the_same_run(tmp_path, arguments, command):
+    folder = write_run(tmp_path / "run", frames=4)
+    change(folder, arguments=arguments)
+    assert command in page(folder).words
