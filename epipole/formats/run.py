@@ -27,8 +27,11 @@ WITHOUT_METRES = "Metres were asked for, and the run stays up to scale"     # ho
 def scaling_text(scaling: Mapping[str, Any]) -> str:
     """What run.yaml says under `scaling`: the factor, what gave it and how far the frames differ, in one sentence
     without its full stop."""
-    return (f"1 unit, as it was learned, is {scaling['factor']:.6g} m by the {scaling['by']}; {scaling['frames']} "
-            f"frames or pieces of the path tell it and differ by {scaling['spread_percent']:.1f} %")
+    factor = f"1 unit, as it was learned, is {scaling['factor']:.6g} m by the {scaling['by']}; "
+    if scaling["frames"] == 1:
+        return f"{factor}one frame alone tells it, and how far others would differ is unknown"
+    return (f"{factor}{scaling['frames']} frames or pieces of the path tell it and differ by "
+            f"{scaling['spread_percent']:.1f} %")
 
 
 def lengths_text(about: Mapping[str, Any]) -> str:
