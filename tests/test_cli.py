@@ -157,7 +157,7 @@ def test_a_command_that_makes_no_sense_ends_with_2(command, capsys):
 
 @pytest.mark.parametrize(("error", "code", "word"), [
     (InputError("first\nsecond"), 2, "first second"),
-    (KeyboardInterrupt(), 130, "interrupted; the same command goes on from here"),
+    (KeyboardInterrupt(), 130, "epipole: interrupted\n"),
     (OSError(errno.ENOSPC, "No space left on device", "cloud.ply"), 2, "cloud.ply: the disk is full"),
     (FileNotFoundError(errno.ENOENT, "No such file", "a.mp4"), 2, "a.mp4: there is no such file"),
     (PermissionError(errno.EACCES, "Permission denied", b"r\xff"), 2, "permission denied"),
@@ -171,6 +171,17 @@ def test_errors_become_a_sentence_and_an_exit_code(monkeypatch, capsys, error, c
     err = capsys.readouterr().err
     assert word in err
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("command", "goes_on"), [
+    (["learn", "clip.mp4"], True), (["slam", "clip", "--model", "m"], False)])
+def test_who_is_interrupted_is_told_what_goes_on(monkeypatch, capsys, command, goes_on):
+    def interrupt(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(cli.ACTIONS, command[0], interrupt)
+    assert main(command) == 130
+    assert ("the same command goes on" in capsys.readouterr().err) == goes_on
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError(), OSError(errno.EIO, "Input/output error"), KeyError("depth")])
@@ -377,7 +388,7 @@ def test_ctrl_c_is_one_line_and_130(tmp_path):
     finally:
         process.kill()
     assert process.returncode == 130
-    assert err.decode().splitlines()[-1] == "epipole: interrupted; the same command goes on from here"
+    assert err.decode().splitlines()[-1] == "epipole: interrupted"
     assert b"Traceback" not in err
 
 
