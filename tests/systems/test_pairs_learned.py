@@ -33,14 +33,15 @@ def textures(
 
 
 def planes(seed: int, scenes: int = 2, h: int = 32, w: int = 64, most: int = 20) -> Views:
-    """Rectified pairs of walls at whole disparities from 1 to `most`."""
+    """Rectified pairs of walls at whole disparities from 1 to `most`, known where the right image shows them too: what
+    it does not takes longer to guess than a short training lasts."""
     g = torch.Generator().manual_seed(seed)
     canvas = textures(scenes, h, w + most, g)
     d = torch.randint(1, most + 1, (scenes,), generator=g)
     right = torch.stack([c[..., k : k + w] for c, k in zip(canvas, d.tolist(), strict=True)])
-    disparity = d.float().reshape(-1, 1, 1, 1, 1).expand(scenes, 2, 1, h, w).contiguous()
-    return Views(image=torch.stack([canvas[..., :w], right], 1), disparity=disparity,
-                 disparity_valid=(torch.arange(w) >= disparity))
+    disparity = d.float().reshape(-1, 1, 1, 1, 1).expand(scenes, 2, 1, h, w)
+    both = torch.arange(w) >= disparity
+    return Views(image=torch.stack([canvas[..., :w], right], 1), disparity=disparity * both, disparity_valid=both)
 
 
 def shifted(seed: int, scenes: int = 4, farthest: int = FARTHEST, sizes: tuple[int, ...] = (2, 5, 12)) -> Views:
@@ -78,7 +79,7 @@ def test_gc_net_is_far_better_than_the_mean_of_every_row(gcnet):
     truth, valid = views.disparity[:, 0], views.disparity_valid[:, 0]
     with torch.no_grad():
         found = gcnet(views.keep(gcnet.reads)).disparity
-    rows = taught.mean((0, -1), keepdim=True)
+    rows = taught.sum((0, -1), keepdim=True) / (taught > 0).sum((0, -1), keepdim=True)
     error, baseline = ((x - truth).abs()[valid].mean() for x in (found, rows))
     assert error < 0.2 * baseline
 

@@ -124,7 +124,7 @@ def test_the_live_page_shows_the_scene_without_an_error(folder, browser):
         address = next(line for line in server.stdout if line.startswith("http"))
         browser.open(address.strip())
         browser.wait("document.body.innerText.includes('Frame 0, 1 of 6 shown')")
-        for name in ("Timeline", "Play", "Look through", "Layers", "Mesh", "Measured", "Footage", "Depth, near red"):
+        for name in ("Timeline", "Play", "Look through", "Layers", "Mesh", "Measured", "Footage", "red ≤"):
             assert browser.evaluate(f"document.body.innerText.includes({name!r})"), name
         for _ in range(60):  # the scene follows the panel
             scene = browser.picture("canvas")
