@@ -1,6 +1,6 @@
 """Whether networks that disagree know more about their error than one network says of its own.
 
-    python benchmarks/members.py RUN TRUTH [--members 3] [--dropout 0.2] [--every 3]
+    python benchmarks/members.py RUN TRUTH [--seeds 11 12] [--dropout 0.2] [--every 3]
 
 RUN is a finished run with its work folder, TRUTH a plain folder. From what the first stage of the run has learned, the
 second is learned again by each further member, in another order, and by a network whose deepest maps drop out (Gal and
@@ -48,6 +48,7 @@ def taught(run: Path, lessons: Lessons, seed: int, dropout: float = 0.0) -> Repr
     """The second stage anew. With dropout, the deepest maps drop out from now on."""
     torch.manual_seed(seed)
     system, lessons.seed = loaded(run / "work" / "learn 1.safetensors"), seed
+    Lessons.order.cache_clear()  # which knows the orders of the seed before
     if dropout:
         dropping(system, dropout)
     steps = json.loads((run / "work" / "second-steps.json").read_text(encoding="utf-8"))["steps"]
@@ -99,7 +100,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("truth", type=Path)
-    parser.add_argument("--members", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[11, 12], help="of the further members")
     parser.add_argument("--dropout", type=float, default=0.2)
     parser.add_argument("--every", type=int, default=3)
     options = parser.parse_args()
@@ -108,11 +109,11 @@ def main() -> None:
     lessons.follow(load_solution(run / "work" / "path-3.safetensors"))
     keys, joined = lessons.images, Rows(run / "work" / "joined" / "joined.npy")
     members = [Predictor(loaded(run / "work" / "learn 2.safetensors")).of_key_frames(keys)]
-    members += [Predictor(taught(run, lessons, seed)).of_key_frames(keys) for seed in range(1, options.members)]
-    dropped = Predictor(taught(run, lessons, options.members, options.dropout)).of_key_frames(keys)
+    members += [Predictor(taught(run, lessons, seed)).of_key_frames(keys) for seed in options.seeds]
+    dropped = Predictor(taught(run, lessons, max(options.seeds) + 1, options.dropout)).of_key_frames(keys)
     words: dict[str, KeyDepth] = {
         "the network": members[0],
-        f"{options.members} networks": lambda k: together([word(k) for word in members]),
+        f"{len(members)} networks": lambda k: together([word(k) for word in members]),
         f"dropout of {options.dropout:g}, {PASSES} passes": lambda k: together([dropped(k) for _ in range(PASSES)]),
         "joined with flow": lambda k: Predicted(*joined[k]),
     }

@@ -32,7 +32,7 @@ MENDABLE = {  # what the system may refuse, and what a person can do about it
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
 }
 
-GO_ON = {"learn", "train", "bench", "pretrain", "demo"}  # from where they were interrupted
+GO_ON = {"learn", "train", "bench", "pretrain", "demo", "predict"}  # from where they were interrupted
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
