@@ -69,7 +69,7 @@ def plane_views(T_world_camera: Tensor, height: int, width: int, K: Tensor | Non
     inside = ((target >= 0) & (target <= torch.tensor([width - 1, height - 1])[:, None, None])).all(-3, keepdim=True)
     return Views(image=image, K=K, T_world_camera=T_world_camera, depth=depth, depth_valid=torch.ones_like(front),
                  flow=target - pixel_grid(height, width, target), flow_valid=front & inside,
-                 instance=left_half(depth))
+                 flow_known=front, instance=left_half(depth))
 
 
 def readings(twist: Tensor, views: int, count: int = 4) -> Tensor:

@@ -32,7 +32,7 @@ from ..sources.worlds.truth import TO_NEXT, TO_PREVIOUS
 from ..sources.wrap import Clips, Joined, Mixed, Part, Resized, open_views
 from ..types.errors import InputError
 
-OF_FLOW = frozenset({"flow", "flow_valid", "occlusion"})
+OF_FLOW = frozenset({"flow", "flow_valid", "flow_known", "occlusion"})
 OF_STEREO = frozenset({"disparity", "disparity_valid", "baseline"})
 OF_VIEW = USUAL | {"baseline"}  # what every single view of a world is kept with
 OF_FOCUS = frozenset({"focus"})

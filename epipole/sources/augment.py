@@ -17,7 +17,7 @@ from ..types.views import Views
 from .source import Source
 
 TRIES = 50         # windows drawn, of which the first that lies within the images is taken
-KEPT = frozenset({"image", "flow", "flow_valid", "disparity", "disparity_valid", "baseline"})
+KEPT = frozenset({"image", "flow", "flow_valid", "flow_known", "disparity", "disparity_valid", "baseline"})
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,10 @@ def drawn(place: Place, views: int, image: tuple[int, int], size: tuple[int, int
 def through(views: Views, A: Float[Tensor, "n 3 3"], height: int, width: int) -> Views:
     """What of unbatched views is seen through a window of each."""
     fields = {"image": homography_warp(views.image, A, height, width)[0]}
-    if "flow" in views:
-        found = window_flow(views.flow, views.flow_valid, A, A.roll(-1, 0), height, width)
-        fields |= dict(zip(("flow", "flow_valid"), found, strict=True))
+    for name in ("flow_valid", "flow_known"):  # all that is valid is known, so the second one's flow serves both
+        if name in views:
+            found = window_flow(views.flow, views.fields()[name], A, A.roll(-1, 0), height, width)
+            fields |= dict(zip(("flow", name), found, strict=True))
     if "disparity" in views:
         if A[:, 0, 1].any() or A[:, 1, 0].any() or (A[:1] != A).any():
             raise ValueError("rectified pairs are seen through the same window, which is not turned")

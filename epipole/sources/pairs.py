@@ -121,4 +121,4 @@ class FlowFolder(_Pairs):
         if not self.known:
             return Views(image=image)
         flow, valid = self._first_alone(i, *flo.read(self._truth(self.files[i][0])), image)
-        return Views(image=image, flow=flow, flow_valid=valid)
+        return Views(image=image, flow=flow, flow_valid=valid, flow_known=valid.clone())

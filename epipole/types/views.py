@@ -20,6 +20,7 @@ class Views(Batch):
     depth_valid: Bool[Tensor, "*B N 1 H W"]      # where depth is known
     flow: Float[Tensor, "*B N 2 H W"]            # px, from view n to view n+1 (the last one's leads to view 0)
     flow_valid: Bool[Tensor, "*B N 1 H W"]       # where flow passed its check
+    flow_known: Bool[Tensor, "*B N 1 H W"]       # where flow is known, also where its point is hidden or out of view
     occlusion: Bool[Tensor, "*B N 1 H W"]        # seen in view n, in view n+1 inside the image but hidden
     backward_flow: Float[Tensor, "*B N 2 H W"]   # px, from view n to view n-1 (the first one's leads to the last view)
     backward_flow_valid: Bool[Tensor, "*B N 1 H W"]

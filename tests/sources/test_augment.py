@@ -49,16 +49,20 @@ def test_where_no_window_lies_within_the_image_it_is_its_middle():
 
 
 def test_flow_comes_along_exactly():
-    source = Augmented(One(plane_clip(views=2)), OF_FLOW, NONE)
+    views = plane_clip(views=2)
+    views.flow_valid[..., :48] = False  # as if its points were hidden in the other view
+    source = Augmented(One(views), OF_FLOW, NONE)
     assert isinstance(source, Source)
     for seed in range(3):
         torch.manual_seed(seed)
         views = source[0]
         assert views.image.shape == (2, 3, 56, 84)
-        assert set(views.fields()) == {"image", "flow", "flow_valid"}
+        assert set(views.fields()) == {"image", "flow", "flow_valid", "flow_known"}
+        assert views.flow_known[views.flow_valid].all()
         seen, inside = flow_warp(views.image.roll(-1, 0), views.flow)
-        known = views.flow_valid & inside
+        known = views.flow_known & inside
         assert known.float().mean() > 0.4
+        assert (known & ~views.flow_valid).float().mean() > 0.1
         assert ((seen - views.image).abs() * known).max() < 0.02
 
 

@@ -132,6 +132,19 @@ def test_scene_flow_and_flow_tell_the_same_motion(pair: dict[str, Tensor]) -> No
     torch.testing.assert_close(pair["backward_flow"][1], pair["flow"][1])  # of two views both lead to the other one
 
 
+def test_flow_is_known_of_what_is_hidden_and_of_what_leaves_the_image(pair: dict[str, Tensor]) -> None:
+    known, seen, hidden = (pair[name][0].reshape(-1) for name in ("flow_known", "flow_valid", "occlusion"))
+    moved = points_of(pair, 0) + pair["scene_flow"][0].double().reshape(3, -1)
+    assert torch.equal(known, moved[2] > 0)
+    outside = known & ~seen & ~hidden
+    image = (pair["K"][1].double() @ (moved / moved[2:]))[:2, outside]
+    end = torch.from_numpy(pixel_centres(96, 72)).T[:, outside] + pair["flow"][0].double().reshape(2, -1)[:, outside]
+    torch.testing.assert_close(end, image, atol=2e-2, rtol=0)
+    inside = ((end > 0.02) & (end < torch.tensor([[94.98], [70.98]]))).all(0)
+    assert len(inside) > 50
+    assert not inside.any()
+
+
 def test_other_textures_leave_all_but_the_image_alone(world: World) -> None:
     """Test 8."""
     other = World(replace(world.spec, textures=5), FIELDS)[4].fields()

@@ -58,6 +58,20 @@ def test_the_truth_costs_nothing_and_unknown_flow_teaches_nothing():
     assert (pyramid[0].grad[..., 8:, :] != 0).all()
 
 
+def test_what_leaves_the_view_teaches_but_not_what_passes_the_camera():
+    """All four quarters of the first view are known: seen in the next, hidden there, out of view, and flow that is
+    longer than the image, as of a point beside the camera."""
+    quarter = torch.arange(64) // 16
+    flow = torch.tensor([1.0, 1.0, 40.0, 1e4])[quarter].expand(1, 1, 1, 64, 64) * torch.ones(1, 1, 2, 1, 1)
+    views = Views(image=torch.rand(1, 1, 3, 64, 64), flow=flow,
+                  flow_valid=(quarter == 0).expand(1, 1, 1, 64, 64), flow_known=torch.ones(1, 1, 1, 64, 64).bool())
+    system, finest = FlowNetS(TINY), torch.zeros(1, 2, 16, 16, requires_grad=True)
+    system.pyramid = lambda _: [finest, *(torch.zeros(1, 2, 64 >> s, 64 >> s) for s in range(3, 7))]
+    sum(system.loss(views.keep(system.needs)).values()).backward()
+    taught = (finest.grad != 0).all(1)[0, 0]
+    assert taught.tolist() == [True] * 12 + [False] * 4
+
+
 def test_flow_comes_in_pixels():
     system = FlowNetS(TINY)
     system.pyramid = lambda _: [torch.full((2, 2, 16, 16), 0.5)]

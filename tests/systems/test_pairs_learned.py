@@ -53,7 +53,7 @@ def shifted(seed: int, scenes: int = 4, farthest: int = FARTHEST, sizes: tuple[i
                                   for c, (x, y) in zip(canvas, shift.tolist(), strict=True)]) for shift in (0 * t, t))
     flow = torch.stack([t, -t], 1).float()[..., None, None].expand(scenes, 2, 2, SIDE, SIDE)
     return Views(image=torch.stack([first, second], 1), flow=flow.contiguous(),
-                 flow_valid=torch.ones(scenes, 2, 1, SIDE, SIDE, dtype=torch.bool))
+                 flow_known=torch.ones(scenes, 2, 1, SIDE, SIDE, dtype=torch.bool))
 
 
 def flow_error(system: System, steps: int, batches: Callable[..., Views] = shifted) -> float:

@@ -14,7 +14,7 @@ from .shading import normals_at, object_points
 from .track import Track, points_of
 
 PER_VIEW = ("depth", "depth_valid", "ray_length", "normals", "semantic", "instance", "object_coordinates")
-TO_NEXT = ("flow", "flow_valid", "occlusion", "scene_flow")
+TO_NEXT = ("flow", "flow_valid", "flow_known", "occlusion", "scene_flow")
 TO_PREVIOUS = ("backward_flow", "backward_flow_valid", "backward_occlusion")
 OF_PAIR = ("disparity", "disparity_valid")
 
@@ -55,7 +55,8 @@ def flow_truth(track: Track, now: Camera, then: Camera, names: set[str]) -> dict
     """The named ones of TO_NEXT, from what `track` found."""
     ahead = np.isfinite(track.pixels).all(1)
     flow = np.where(ahead[:, None], track.pixels - pixel_centres(now.width, now.height), 0)
-    out = {"flow": flow.astype(np.float32), "flow_valid": track.seen, "occlusion": track.hidden}
+    out = {"flow": flow.astype(np.float32), "flow_valid": track.seen, "flow_known": ahead,
+           "occlusion": track.hidden}
     if "scene_flow" in names:
         moved = _in_camera(then, track.after) - _in_camera(now, track.before)
         out["scene_flow"] = _zeroed(moved, np.isfinite(moved).all(1))

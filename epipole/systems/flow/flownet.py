@@ -42,7 +42,7 @@ class FlowNetS(System):
     """
 
     paper = "https://arxiv.org/abs/1504.06852"
-    needs = frozenset({"image", "flow", "flow_valid"})
+    needs = frozenset({"image", "flow", "flow_known"})
     reads = frozenset({"image"})
 
     def __init__(self, config: Config = PRESETS["paper"]):
@@ -66,8 +66,11 @@ class FlowNetS(System):
         return self.net(*next_views(views, type(self).__name__))
 
     def loss(self, views: Views) -> dict[str, Tensor]:
-        """Weighted end-point errors of the five scales, epe_4 .. epe_64."""
-        return self.objective(self.pyramid(views), views.flow.flatten(0, 1), views.flow_valid.flatten(0, 1))
+        """Weighted end-point errors of the five scales, epe_4 .. epe_64, also of what is hidden in the next view or
+        leaves it."""
+        flow, known = views.flow.flatten(0, 1), views.flow_known.flatten(0, 1)
+        sane = flow.norm(dim=1, keepdim=True) < max(flow.shape[-2:])  # a point that passes the camera goes anywhere
+        return self.objective(self.pyramid(views), flow, known & sane)
 
     def objective(
         self, pyramid: list[Float[Tensor, "b 2 _ _"]], flow: Float[Tensor, "b 2 h w"], valid: Bool[Tensor, "b 1 h w"]
