@@ -52,6 +52,18 @@ def test_planes_are_perfectly_smooth(clip):
     assert system().objective(image, k, disparities, T, [])["smoothness"] < 1e-4
 
 
+@pytest.mark.parametrize("normalise", [True, False])
+def test_the_scale_of_disparity_drifts_unless_it_is_normalised(clip, normalise):
+    """A network that doubles what it says of one image: neither loss nor depth follow where the mean is divided out."""
+    model, views = system(normalise=normalise).eval(), Views(image=clip[0] / 2 + 0.5, K=clip[1])
+    before = model.loss(views), model(views).depth
+    model.depth_net.register_forward_hook(lambda net, image, disparities: [2 * d for d in disparities])
+    after = model.loss(views), model(views).depth
+    assert torch.allclose(after[1], before[1], rtol=1e-4) == normalise
+    for name in ("view_synthesis", "smoothness"):
+        assert torch.allclose(after[0][name], before[0][name], rtol=1e-5) == normalise
+
+
 def test_pose_alone_is_found_by_descent_on_true_depth(clip):
     image, k, disparities, T = clip
     vector = torch.zeros(1, 2, 6, requires_grad=True)

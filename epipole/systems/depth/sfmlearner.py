@@ -12,7 +12,7 @@ from ...geometry.motion import pose_vector_to_motion, se3_inverse
 from ...geometry.pyramid import pyramid_level
 from ...geometry.warp import inverse_warp
 from ...losses.photometric import masked_mean
-from ...losses.smooth import second_order
+from ...losses.smooth import mean_normalised, second_order
 from ...nets.dispnet import SMALLEST, DispNet
 from ...nets.posenet import PoseNet, stacked
 from ...types.errors import InputError
@@ -30,13 +30,14 @@ class Config:
     explain: bool = True            # predict an explainability mask
     explainability: float = 0.2     # lambda_e; the authors' later code uses 0 and no mask
     smoothness: float = 0.5         # lambda_s; level l is weighted by 1 / 2^l
+    normalise: bool = False         # every image's disparity by its mean (Wang 2018), which leaves no scale to drift
 
 
 PRESETS = {
     "paper": Config(),
     "odometry": Config(sources=4),
     # 2.1 M weights, for images of 128 px: a third of the paper's, in which second differences are ten times as large
-    "small": Config(width=0.25, batch_norm=True, smoothness=0.1),
+    "small": Config(width=0.25, batch_norm=True, smoothness=0.1, normalise=True),
 }
 
 
@@ -59,7 +60,7 @@ class SfmLearner(System):
     def forward(self, views: Views) -> DepthAndMotion:
         """Depth of every view and the path of the clip; of a single view, depth alone."""
         image = 2 * views.image - 1
-        depth = 1 / self.depth_net(image.flatten(0, 1))[0].unflatten(0, image.shape[:2])
+        depth = 1 / self.disparities(image.flatten(0, 1))[0].unflatten(0, image.shape[:2])
         if image.shape[1] == 1:
             return DepthAndMotion(depth=depth)
         T_source_target, _ = self.motion(image)
@@ -68,6 +69,11 @@ class SfmLearner(System):
         identity = torch.eye(4).to(depth).expand(len(depth), 1, 4, 4)
         T_target_camera = torch.cat([T_target_camera[:, :middle], identity, T_target_camera[:, middle:]], 1)
         return DepthAndMotion(depth=depth, T_first_camera=se3_inverse(T_target_camera[:, :1]) @ T_target_camera)
+
+    def disparities(self, image: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b 1 _ _"]]:
+        """Of images in [-1, 1] at four scales, the finest first."""
+        found = self.depth_net(image)
+        return [mean_normalised(d) for d in found] if self.config.normalise else found
 
     def motion(self, image: Float[Tensor, "b n 3 h w"]) -> tuple[Float[Tensor, "b s 4 4"], list[Tensor]]:
         """T_source_target of every source, and the logits of the explainability masks [b s 2 _ _] at four scales.
@@ -91,7 +97,7 @@ class SfmLearner(System):
             raise InputError(f"SfMLearner learns from images of at least {SMALLEST} pixels along each side: "
                              "give larger ones")
         image, middle = 2 * views.image - 1, self.config.sources // 2
-        disparities = self.depth_net(image[:, middle])
+        disparities = self.disparities(image[:, middle])
         T_source_target, logits = self.motion(image)
         return self.objective(image, views.K, disparities, T_source_target, logits)
 
