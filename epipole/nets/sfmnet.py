@@ -81,7 +81,7 @@ class MotionNet(nn.Module):
         super().__init__()
         self.objects, self.grid, self.pivots = objects, grid, pivots
         self.layers = ConvDeconv(6, width, batch_norm)
-        self.mask = predict(self.layers.channels, objects, 1)
+        self.mask = predict(self.layers.channels, objects, 1) if objects else None
         self.hidden = nn.Sequential(
             nn.Linear(self.layers.bottom * math.prod(grid), hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
         self.motion = nn.Linear(hidden, (objects + 1) * (6 + math.prod(pivots)))
@@ -93,7 +93,8 @@ class MotionNet(nn.Module):
         fine, bottom = self.layers(pair)
         numbers = self.motion(self.hidden(F.adaptive_avg_pool2d(bottom, self.grid).flatten(1))).float()
         turn, shift, heat = numbers.unflatten(1, (self.objects + 1, -1)).split([3, 3, math.prod(self.pivots)], -1)
-        return RawMotions(self.mask(fine).float(), torch.tanh(START * turn), START * shift, self.expected(heat))
+        logits = fine[:, :0] if self.mask is None else self.mask(fine)
+        return RawMotions(logits.float(), torch.tanh(START * turn), START * shift, self.expected(heat))
 
     def expected(self, heat: Float[Tensor, "b j g"]) -> Float[Tensor, "b j 2"]:
         """The mean point of the grid under softmax(heat); its cells' centres are the points."""

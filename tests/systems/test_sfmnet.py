@@ -188,6 +188,20 @@ def test_the_path_and_what_is_explained_follow_from_the_motions():
                                    atol=1e-3, rtol=1e-3)
 
 
+def test_without_objects_the_camera_alone_moves_and_the_rest_learns():
+    learner = system(objects=0)
+    views = Views(image=torch.rand(1, 2, 3, H, W), K=K.expand(1, 2, 3, 3))
+    (seen,) = learner.explain(views)
+    assert seen.motions.masks.shape == (1, 0, H, W)
+    assert seen.motions.objects.shape == (1, 0, 4, 4)
+    torch.testing.assert_close(
+        seen.flow, rigid_flow(seen.depth, seen.motions.camera, K[None], K[None])[0], atol=1e-3, rtol=1e-3)
+    terms = learner.loss(views)
+    assert "mask_smoothness" not in terms
+    sum(terms.values()).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in learner.parameters())
+
+
 def test_single_views_are_refused_in_words():
     with pytest.raises(InputError, match="two views"):
         system().loss(Views(image=torch.rand(1, 1, 3, H, W), K=K.expand(1, 1, 3, 3)))

@@ -2,7 +2,7 @@
 and rigid motions of objects, from pairs, by three kinds of supervision."""
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -48,8 +48,9 @@ class Config:
 
 PRESETS = {
     "paper": Config(),
-    "small": Config(width=0.25, grid=(2, 3), hidden=128, pivots=(8, 12)),   # 3.6 M weights
+    "small": Config(width=0.25, grid=(2, 3), hidden=128, pivots=(8, 12), batch_norm=True),  # 3.6 M weights
 }
+PRESETS["small_static"] = replace(PRESETS["small"], objects=0)  # of scenes at rest: depth alone explains parallax
 
 
 class RigidMotions(NamedTuple):
@@ -170,7 +171,7 @@ class SfmNet(System):
             "photometric": c.photometric * masked_mean((found[:, :3] - I_a).abs(), seen.inside),
             "consistency": c.consistency * masked_mean((seen.depth + seen.rise - found[:, 3:]).abs(), seen.inside),
         } | {f"{name}_smoothness": torch.stack([weight * m.mean() for m in first_order(x)]).sum()
-             for name, (weight, x) in smooth.items()}
+             for name, (weight, x) in smooth.items() if x.numel()}
 
 
 class SfmNetDepth(SfmNet):
