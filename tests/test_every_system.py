@@ -25,7 +25,7 @@ SETTLING = {"gordon", "gordon_masked", "sfmnet", "sfmnet_camera", "sfmnet_depth"
 #                                         and swing about it unless the learning rate falls
 STEPS = {
     "flownetc": 40,     # at first, products of features are small beside the features of the first image
-    "sfmnet_depth": 40,  # with batch-norm depth swings at first
+    "sfmnet": 50, "sfmnet_depth": 50,  # with batch-norm depth swings at first
     "demon": 40,        # six tenths of its loss (flow, trust in it, translation) fall once it tells pairs apart
 }
 
