@@ -33,6 +33,7 @@ MENDABLE = {  # what the system may refuse, and what a person can do about it
 }
 
 GO_ON = {"learn", "train", "bench", "pretrain", "demo", "predict"}  # from where they were interrupted
+ANEW = {"slam"}  # in the folder that they left half made
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,8 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EpipoleError as error:
         return _complain(str(error))
     except KeyboardInterrupt:
-        goes_on = "; the same command goes on from here" if options.command in GO_ON else ""
-        return _complain(f"interrupted{goes_on}", 130)
+        return _complain(f"interrupted{_again(options.command)}", 130)
     except BrokenPipeError:  # the reader, `head` say, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -61,6 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _complain((f"{os.fsdecode(error.filename)}: " if error.filename else "") + MENDABLE[error.errno])
     return 0
+
+
+def _again(command: str) -> str:
+    """What the same command does after an interruption."""
+    if command in GO_ON:
+        return "; the same command goes on from here"
+    return "; the same command begins anew" if command in ANEW else ""
 
 
 def _complain(message: str, code: int = 2) -> int:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,7 +72,7 @@ def _slam(options: Namespace) -> None:
     out = options.out or Path("runs") / f"{options.clip.absolute().stem}-slam"
     with Progress() as progress:
         slam(options.clip, options.model, out, intrinsics=options.intrinsics, device=options.device,
-             progress=_reaching(progress, "slam", "frames"))
+             progress=_reaching(progress, "slam", "frames"), tell=partial(print, "epipole:", file=sys.stderr))
     Run(out).report()
     print(f"report: {out / 'report.html'}")
 

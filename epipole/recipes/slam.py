@@ -16,13 +16,13 @@ from torch import Tensor
 from ..engine.fit import torch_device
 from ..engine.system import System
 from ..formats import ply
-from ..formats.atomic import make_folder
 from ..formats.calibration import Calibration, as_words
 from ..formats.camera_files import in_size
 from ..formats.run import RunFiles, lengths_text
 from ..geometry.camera import resize_intrinsics
 from ..pipelines.cnn_slam import CnnSlam, Config
 from ..pipelines.key_frames import KeyFrame
+from ..sources.contents import sha256_of
 from ..sources.footage import Footage, Frame
 from ..sources.plain import check_intrinsics
 from ..sources.straight import Straight, seen_through, straightened
@@ -35,10 +35,12 @@ from .learn_video.cache import Rows, RowWriter
 from .learn_video.correspond import KeyImages
 from .learn_video.describe import PNG_SCALE
 from .learn_video.export import from_first_camera, write_frames, write_path
+from .learn_video.folder import alone
 from .learn_video.fuse import fuse
 from .learn_video.predict import Predicted
 from .learn_video.solve import network_intrinsics, network_size
 from .reconstruction import write_models
+from .slam_folder import begin_anew, claim, is_whole
 from .train import installed, load_model, versions
 
 MODEL = "model.safetensors"
@@ -49,13 +51,14 @@ Progress = Callable[[int, int], None]
 
 class Model(NamedTuple):
     """A depth system, and as far as a RUN tells it: the size (width, height) it sees, K of the camera that taught it,
-    the size of that camera's images, and its lens."""
+    the size of that camera's images, and its lens. `sha256` is of its file."""
 
     system: System
     size: tuple[int, int] | None = None
     K: Float64[np.ndarray, "3 3"] | None = None
     image_size: tuple[int, int] | None = None
     lens: Calibration | None = None
+    sha256: str = ""
 
     def focal(self, size: tuple[int, int]) -> float | None:
         """Focal length, px, of the images that taught it, at the size of the network."""
@@ -64,47 +67,53 @@ class Model(NamedTuple):
 
 def slam(
     clip: Path, model: Path, out: Path, *, intrinsics: tuple[float, float, float, float] | Path | None = None,
-    device: str = "auto", progress: Progress | None = None,
+    device: str = "auto", progress: Progress | None = None, tell: Callable[[str], object] = print,
 ) -> Path:
     """Sees a clip by CNN-SLAM with the depth of `model`, a RUN folder or a model.safetensors, and leaves path, depth of
     every frame and map in the folder `out`, which is returned.
 
-    Without `intrinsics` the clip has the camera of the RUN. `progress` is told (frames done, of how many).
+    Without `intrinsics` the clip has the camera of the RUN. `progress` is told (frames done, of how many). A run that
+    is finished is left as it is; of one that was interrupted `tell` says that it begins anew.
     Raises InputError for what cannot be read or written, a model that needs more than images and intrinsics, intrinsics
-    that nobody knows, and a folder that holds something.
+    that nobody knows, and a folder that holds something else or is at work.
     """
     began, footage, found = time.monotonic(), open_footage(clip), open_model(model)
     (footage, K), given = _camera(intrinsics, found, footage), intrinsics is not None
-    if out.exists() and any(out.iterdir()):
-        raise InputError(f"{out} is not empty: choose another folder with -o")
     size = found.size or network_size(footage.width, footage.height)
-    work = make_folder(out / "work")
-    seer = CnnSlam(depth_method(found.system, torch_device(device)), Config(trained_focal=found.focal(size)))
-    times = _watch(seer, footage, network_intrinsics(torch.from_numpy(K), (footage.width, footage.height), size), size,
-                   work, progress)
+    begun = claim(out, {"clip": footage.sha256(), "model": found.sha256, "intrinsics": K})
+    if begun and is_whole(out):
+        return out
     arguments = {"clip": clip, "model": model, "intrinsics": intrinsics, "device": device}
-    about = _about(footage, seer, K, given, size, len(times), arguments)
-    _write(out, footage, seer, K, size, times, about)
-    phases = [{"name": "slam", "seconds": round(time.monotonic() - began, 1)}]
-    write_description(out, about | {"phases": phases, "finished": True})
+    with alone(out / "work"):
+        if begun:
+            tell(f"{out} holds this run half made: it begins anew")
+        begin_anew(out)
+        seer = CnnSlam(depth_method(found.system, torch_device(device)), Config(trained_focal=found.focal(size)))
+        K_small = network_intrinsics(torch.from_numpy(K), (footage.width, footage.height), size)
+        times = _watch(seer, footage, K_small, size, out / "work", progress)
+        about = _about(footage, seer, K, given, size, len(times), arguments)
+        _write(out, footage, seer, K, size, times, about)
+        phases = [{"name": "slam", "seconds": round(time.monotonic() - began, 1)}]
+        write_description(out, about | {"phases": phases, "finished": True})
     return out
 
 
 def open_model(path: Path) -> Model:
     """The depth system of a RUN folder or of a file. Raises InputError for anything else."""
-    run = path if path.is_dir() else path.parent
-    system = load_model(path / MODEL if path.is_dir() else path)
+    run, file = (path, path / MODEL) if path.is_dir() else (path.parent, path)
+    system = load_model(file)
     says = get_type_hints(type(system).forward).get("return", Prediction)
     if not system.reads <= {"image", "K"} or not issubclass(says, Depth):
         raise InputError(f"the system in {path} makes {says.__name__} of {', '.join(sorted(system.reads))}: "
                          "give one that tells depth from an image")
+    only = Model(system, sha256=sha256_of(file))
     try:
         about = RunFiles(run)
         depth = about.about["depth"]
         size = int(depth["width"]), int(depth["height"])
-        return Model(system, size, about.intrinsics, about.image_size, about.lens)
+        return only._replace(size=size, K=about.intrinsics, image_size=about.image_size, lens=about.lens)
     except (InputError, KeyError, TypeError):  # what `epipole train` left knows no camera
-        return Model(system)
+        return only
 
 
 def depth_method(system: System, device: torch.device) -> Callable[[Views], Depth]:

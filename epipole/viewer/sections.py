@@ -88,7 +88,7 @@ def alarms(run: RunFolder) -> str:
     """What the reader has to know before anything else, in red; empty for a whole and healthy run."""
     unfinished = [] if run.about.get("finished") is True else [
         "This run is not finished: what follows is only what had been written when the report was made. "
-        "The same command goes on from here."]
+        "The same command finishes it."]
     damaged = [f"{name} is damaged and was left out." for name in run.damaged]
     lines = "".join(f"<li>{text(w)}</li>" for w in [*unfinished, *damaged, *run.items("warnings")])
     return f'<ul class="alarms" role="alert">{lines}</ul>' if lines else ""

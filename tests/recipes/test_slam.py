@@ -21,12 +21,27 @@ from tests.recipes.learned_room import SIZE, Room
 IMAGE = (192, 144)
 
 
+def interrupt(done: int, total: int) -> None:
+    if done == 3:
+        raise KeyboardInterrupt
+
+
 @pytest.fixture(scope="module")
-def run(room: Room, tmp_path_factory) -> Path:
+def told() -> list[str]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def run(room: Room, told: list[str], tmp_path_factory) -> Path:
+    """The second attempt: the first one was interrupted."""
     out = tmp_path_factory.mktemp("slam") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recipe, "open_model", lambda path: Model(room.system, SIZE, room.K, IMAGE))
-        return slam(room.folder, Path("model"), out, device="cpu")
+        with pytest.raises(KeyboardInterrupt):
+            slam(room.folder, Path("model"), out, device="cpu", progress=interrupt, tell=told.append)
+        assert not RunFiles(out).finished
+        assert told == []
+        return slam(room.folder, Path("model"), out, device="cpu", tell=told.append)
 
 
 def test_a_clip_becomes_a_run_that_can_be_judged(run, room):
@@ -39,6 +54,25 @@ def test_a_clip_becomes_a_run_that_can_be_judged(run, room):
     assert scores["ate_percent"] < 1
     assert scores["abs_rel"] < 0.03
     assert scores["focal_error"] < 1e-3
+
+
+def test_what_was_interrupted_begins_anew_in_a_clear_word(run, told):
+    assert told == [f"{run} holds this run half made: it begins anew"]
+
+
+def test_a_finished_run_stays_as_it_is_and_belongs_to_its_command(run, room, tmp_path, monkeypatch):
+    def fail(*_):
+        raise AssertionError("seen again")
+
+    monkeypatch.setattr(recipe, "open_model", lambda path: Model(room.system, SIZE, room.K, IMAGE))
+    monkeypatch.setattr(recipe, "_watch", fail)
+    assert slam(room.folder, Path("model"), run, device="cpu") == run
+    with pytest.raises(InputError, match="another intrinsics"):
+        slam(room.folder, Path("model"), run, intrinsics=(150.0, 150.0, 95.5, 71.5), device="cpu")
+    lacking = shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("transforms.json"))
+    with pytest.raises(AssertionError, match="seen again"):
+        slam(room.folder, Path("model"), lacking, device="cpu", tell=lambda _: None)
+    assert not RunFiles(lacking).finished
 
 
 def test_depth_and_path_have_one_unit(run, room):
