@@ -22,16 +22,16 @@ from .numbers import DAMAGED
 SCALING = ".scaling"    # folder of files in a new unit, which are about to take their places
 FAR = 5.0               # typical depths; what is farther is suspicious, and not in the map
 WITHOUT_METRES = "Metres were asked for, and the run stays up to scale"     # how a warning begins that says why
+DOUBTFUL_METRES = "Lengths in metres may be wrong"                          # likewise
 
 
 def scaling_text(scaling: Mapping[str, Any]) -> str:
-    """What run.yaml says under `scaling`: the factor, what gave it and how far the frames differ, in one sentence
-    without its full stop."""
-    factor = f"1 unit, as it was learned, is {scaling['factor']:.6g} m by the {scaling['by']}; "
-    if scaling["frames"] == 1:
-        return f"{factor}one frame alone tells it, and how far others would differ is unknown"
-    return (f"{factor}{scaling['frames']} frames or pieces of the path tell it and differ by "
-            f"{scaling['spread_percent']:.1f} %")
+    """What run.yaml says under `scaling`: the factor, what gave it, how far the frames differ and why it may be wrong,
+    in one sentence without its full stop."""
+    told = "one frame alone tells it, and how far others would differ is unknown" if scaling["frames"] == 1 else (
+        f"{scaling['frames']} frames or pieces of the path tell it and differ by {scaling['spread_percent']:.1f} %")
+    doubt = f"; doubtful: {scaling['doubt']}" if scaling.get("doubt") else ""
+    return f"1 unit, as it was learned, is {scaling['factor']:.6g} m by the {scaling['by']}; {told}{doubt}"
 
 
 def lengths_text(about: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ whatever the unit: inverse depth is a linear function of the pixel.
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -22,27 +23,37 @@ LEAST = 0.05        # share of the pixels that have to lie on it
 CROWDED = 2         # times as many have to lie on it as in the layers beside it; else it cuts through what is no plane
 BELOW = 0.25        # as many of the pixels on it may lie below; a plane above more is a table: the search goes on there
 STOREYS = 3         # planes above one another that are tried
+DEEPER = 0.75       # as many of the pixels on the last one may lie below it, or the ground is not in sight
 STEEPEST = 40.0     # degrees between the plane's normal and `down`
 RAMP = 15.0         # degrees between the ground and the way of a camera of constant height, at most
 ROUNDS, WIDE, FINEST = 12, 4.0, 5e-4      # of reweighting; medians that count; relative error that is nothing
 SINGULAR = 1e-9
 
 
+class Ground(NamedTuple):
+    """The ground, and how much depth shows of it."""
+
+    plane: Float[Tensor, "3"]   # q, in the camera's frame, the depth's unit and float64
+    share: float                # of the pixels with depth that lie on it, before it is turned to run along the way
+    tilt: float                 # degrees between the way and the plane before it is turned; 0 where no way is known
+
+
 def ground(
     depth: Float[Tensor, "1 h w"], K: Float[Tensor, "3 3"], generator: torch.Generator,
     down: Float[Tensor, "3"] | None = None, valid: Bool[Tensor, "1 h w"] | None = None,
     along: Float[Tensor, "3"] | None = None,
-) -> Float[Tensor, "3"] | None:
-    """q of the ground, in the camera's frame, the depth's unit and float64; None where none is seen.
+) -> Ground | None:
+    """None where none is seen.
 
-    The plane faces `down` (default: the camera's y) within `STEEPEST` degrees, and little lies below it. Pixels that
-    are not `valid`, or whose depth is not positive and finite, are not asked. `along`, if not 0, is the direction in
+    The plane faces `down` (default: the camera's y) within `STEEPEST` degrees, and little lies below it: where the
+    floor hides behind furniture, planes are found that cut through it, with much below them. Pixels that are not
+    `valid`, or whose depth is not positive and finite, are not asked. `along`, if not 0, is the direction in
     which a camera of constant height moves: the ground runs that way, too, and its height is that of what is seen,
     where a plane by depth alone would have to be carried on to below the camera.
     """
     down = torch.tensor([0.0, 1.0, 0.0]) if down is None else down
-    points = _some(depth, K, valid)
-    asked = len(points)
+    every = points = _some(depth, K, valid)
+    asked = len(every)
     down = down.to(points) / down.norm().to(points)
     steepest, found, seen = math.cos(math.radians(STEEPEST)), None, points
     problem = plane(down, steepest)
@@ -59,7 +70,17 @@ def ground(
         if int(below.sum()) <= BELOW * on:
             break
         points = points[below]
-    return found if found is None or along is None else levelled(found, seen, along.to(found))
+    if found is None:
+        return None
+    off, way = every @ found - 1, torch.zeros_like(found) if along is None else along.to(found)
+    on, below = int((off.abs() < OFF).sum()), int((off > 2 * OFF).sum())
+    return None if below > DEEPER * on else Ground(levelled(found, seen, way), on / asked, _tilt(found, way))
+
+
+def _tilt(q: Tensor, along: Tensor) -> float:
+    """Degrees between a plane and a direction; 0 where that is 0."""
+    sine = (q @ along).abs() / (q.norm() * along.norm()).clamp(min=torch.finfo(q.dtype).tiny)
+    return math.degrees(math.asin(min(1.0, float(sine))))
 
 
 def levelled(

@@ -3,6 +3,7 @@ frame, and how far the frames differ."""
 
 import math
 from collections.abc import Iterable, Sequence
+from statistics import median
 from typing import NamedTuple
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from ..geometry.align import umeyama
 from ..geometry.camera import normalise, project, transform
-from ..geometry.ground import ground
+from ..geometry.ground import Ground, ground
 from ..geometry.motion import se3_inverse
 from ..geometry.robust import cauchy
 from ..geometry.sample import sample
@@ -24,6 +25,7 @@ SEEN = 0.05             # share of a frame's pixels whose depth has to be known
 AGREES = 0.15           # depth of a point as two frames see it
 ROUNDS = 10             # of reweighting
 PIECES = 10             # of a path, whose ends are as far apart as a piece is long
+LITTLE, ASLANT = 0.15, 5.0  # share of a frame and degrees from the camera's way, at which a ground is doubtful
 CLEAR = 6.0             # times the noise of a satellite receiver's fixes that a piece of path has to be long
 STILL = 0.3             # pieces shorter than this share of the median tell nothing
 
@@ -32,9 +34,10 @@ class Scale(NamedTuple):
     """`factor` times a length of the map is metres."""
 
     factor: float
-    spread_percent: float   # 1.4826 median absolute deviation of the frames' factors, of their median
+    spread_percent: float | None    # 1.4826 median absolute deviation of the factors, of their median; of one: unknown
     frames: int             # that told it: frames, or pieces of the path
     by: str                 # what was known, in words
+    doubt: str = ""         # why it may be wrong all the same, in words
 
 
 def by_height(
@@ -47,10 +50,23 @@ def by_height(
     Raises InputError where too few show it, or they disagree.
     """
     generator = torch.Generator().manual_seed(0)
-    planes = [ground(depth, K, generator, along=None if along is None else along[i]) for i, depth in enumerate(depths)]
-    factors = [height * float(q.norm()) for q in planes if q is not None]
-    return agreed(factors, f"camera height of {height:g} m above the ground",
-                  f"the ground is seen in {len(factors)} of {len(planes)} frames")
+    asked = [ground(depth, K, generator, along=None if along is None else along[i]) for i, depth in enumerate(depths)]
+    seen = [found for found in asked if found is not None]
+    factors = [height * float(one.plane.norm()) for one in seen]
+    scale = agreed(factors, f"camera height of {height:g} m above the ground",
+                   f"the ground is seen in {len(seen)} of {len(asked)} frames")
+    return scale._replace(doubt=_doubt_of_ground(seen, len(asked)))
+
+
+def _doubt_of_ground(seen: Sequence[Ground], asked: int) -> str:
+    """Why these may be other planes than the ground, in words; empty where that is not to be feared."""
+    share, tilt = (median(values) for values in zip(*((one.share, one.tilt) for one in seen), strict=True))
+    why = {
+        f"only {len(seen)} of {asked} frames show the ground": 2 * len(seen) < asked,
+        f"the plane found takes only {100 * share:.0f} % of a frame (median)": share < LITTLE,
+        f"the plane found lies {tilt:.1f} degrees (median) aslant of the camera's way": tilt > ASLANT,
+    }
+    return ", ".join(said for said, holds in why.items() if holds)
 
 
 def directions(T_world_camera: Float[Tensor, "n 4 4"], apart: int) -> Float[Tensor, "n 3"]:
@@ -200,4 +216,4 @@ def agreed(factors: Sequence[float], by: str, otherwise: str, fewest: int = FEWE
     if not (math.isfinite(spread) and spread <= WIDEST):
         raise InputError(f"scale cannot be found by the {by}: the {len(factors)} frames that tell it differ by "
                          f"{spread:.0f} %; use another measurement")
-    return Scale(float(middle), spread, len(factors), by)
+    return Scale(float(middle), spread if len(factors) > 1 else None, len(factors), by)

@@ -16,7 +16,7 @@ from jaxtyping import Float64
 
 from ..formats import colmap, kitti, mesh, nerfstudio, npz, ply, png16, tum
 from ..formats.atomic import unwritable, whole_folder
-from ..formats.run import SCALING, WITHOUT_METRES, RunFiles, lengths_text
+from ..formats.run import DOUBTFUL_METRES, SCALING, WITHOUT_METRES, RunFiles, lengths_text
 from ..pipelines.scale import Scale
 from ..types.errors import InputError
 from ..types.known import Known
@@ -50,7 +50,7 @@ def give_metres(folder: Path, known: Known, footage: Path | None = None) -> dict
     try:
         _rescaled(run, known, footage)
     except InputError as error:
-        write_description(folder, run.about | {"warnings": [*_told(run), f"{WITHOUT_METRES}: {error}"]})
+        write_description(folder, run.about | {"warnings": [*_but(run, WITHOUT_METRES), f"{WITHOUT_METRES}: {error}"]})
     return RunFiles(folder).about
 
 
@@ -58,15 +58,15 @@ def _rescaled(run: RunFiles, known: Known, footage: str | Path | None) -> Scale:
     found = find_scale(run, known, footage)
     before = float((run.about.get("scaling") or {}).get("factor", 1.0))
     found = found._replace(factor=before * found.factor)
-    run.about["warnings"] = _told(run)
-    apply_scale(run, found.factor / before, {
-        "factor": found.factor, "spread_percent": found.spread_percent, "frames": found.frames, "by": found.by})
+    doubt = [f"{DOUBTFUL_METRES}: {found.doubt}"] if found.doubt else []
+    run.about["warnings"] = [*_but(run, WITHOUT_METRES, DOUBTFUL_METRES), *doubt]
+    apply_scale(run, found.factor / before, found._asdict())
     return found
 
 
-def _told(run: RunFiles) -> list[str]:
-    """The run's warnings, but for those of an earlier search for its scale."""
-    return [warning for warning in run.about.get("warnings") or [] if not warning.startswith(WITHOUT_METRES)]
+def _but(run: RunFiles, *beginnings: str) -> list[str]:
+    """The run's warnings, but for those that begin so."""
+    return [warning for warning in run.about.get("warnings") or [] if not warning.startswith(beginnings)]
 
 
 def apply_scale(run: RunFiles, factor: float, scaling: dict[str, Any]) -> None:

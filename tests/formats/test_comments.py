@@ -23,9 +23,10 @@ def test_the_line_says_the_unit_the_factor_and_its_spread():
         assert lengths_text(about) == "lengths: up to one unknown factor"
     assert lengths_text({"scale": "metres"}) == "lengths: metres"
     assert "differ by" in WORDS
-    alone = lengths_text({"scale": "metres", "scaling": SCALING | {"frames": 1, "spread_percent": 0.0}})
+    alone = lengths_text({"scale": "metres", "scaling": SCALING | {"frames": 1, "spread_percent": None}})
     assert "unknown" in alone
-    assert "0.0 %" not in alone
+    assert "doubtful" not in lengths_text({"scale": "metres", "scaling": SCALING | {"doubt": ""}})
+    assert lengths_text({"scale": "metres", "scaling": SCALING | {"doubt": "why"}}) == f"{WORDS}; doubtful: why"
 
 
 def header(path) -> list[str]:

@@ -7,7 +7,7 @@ import torch
 
 from epipole.geometry.camera import intrinsics, normalise, pixel_grid
 from epipole.geometry.consensus import consensus
-from epipole.geometry.ground import ground, plane
+from epipole.geometry.ground import Ground, ground, plane
 from epipole.geometry.motion import so3_exp
 from epipole.geometry.scores import Ransac
 
@@ -24,16 +24,18 @@ def floor(tilt: float = 0.0, height: float = HEIGHT, wall: float = 20.0) -> torc
     return z.clamp(max=wall)[None]
 
 
-def height_of(q: torch.Tensor | None) -> float:
-    assert q is not None
-    return 1 / float(q.norm())
+def height_of(found: Ground | None) -> float:
+    assert found is not None
+    return 1 / float(found.plane.norm())
 
 
-@pytest.mark.parametrize("tilt", [0.0, 10.0, 35.0])
-def test_the_height_is_found(generator, tilt):
-    q = ground(floor(tilt), K, generator)
-    assert height_of(q) == pytest.approx(HEIGHT, rel=1e-3)
-    assert float((q / q.norm()) @ DOWN) == pytest.approx(math.cos(math.radians(tilt)), abs=1e-3)
+@pytest.mark.parametrize("degrees", [0.0, 10.0, 35.0])
+def test_the_height_is_found(generator, degrees):
+    found = ground(floor(degrees), K, generator)
+    assert height_of(found) == pytest.approx(HEIGHT, rel=1e-3)
+    assert found is not None
+    n = found.plane / found.plane.norm()
+    assert float(n @ DOWN) == pytest.approx(math.cos(math.radians(degrees)), abs=1e-3)
 
 
 def test_noise_things_and_holes_do_not_move_it(generator):
@@ -77,8 +79,32 @@ def test_a_camera_that_moves_along_the_ground_bears_depth_that_is_off_by_row(gen
     alone, along = (height_of(ground(z, K, generator, along=a)) for a in (None, 3 * way))
     assert alone > 1.06 * HEIGHT
     assert HEIGHT < along < 1.06 * HEIGHT
-    q = ground(z, K, generator, along=way)
-    assert abs(float(q / q.norm() @ way.double())) < 1e-6
+    found = ground(z, K, generator, along=way)
+    assert found is not None
+    assert abs(float(found.plane / found.plane.norm() @ way.double())) < 1e-6
+
+
+@pytest.mark.parametrize("aslant", [-8.0, 0.0, 3.0])
+def test_what_is_seen_of_the_ground_is_told(generator, aslant):
+    """Its share by the rows that show it, and how far it lies from a way that a camera looking down 4 degrees takes."""
+    z, down = floor(4.0), math.radians(4 + aslant)
+    way = torch.tensor([0.0, -math.sin(down), math.cos(down)])
+    for along, tilt in ((way, abs(aslant)), (torch.zeros(3), 0), (None, 0)):
+        found = ground(z, K, generator, along=along)
+        assert found is not None
+        assert found.share == pytest.approx(float((z < 20).double().mean()), abs=0.03)
+        assert found.tilt == pytest.approx(tilt, abs=0.1)
+
+
+@pytest.mark.parametrize(("columns", "seen"), [(40, False), (43, False), (49, True), (70, True)])
+def test_a_table_above_things_without_a_floor_is_not_the_ground(generator, columns, seen):
+    """Below it lie things at all heights, so that no plane fits there; a few of them may be mirrors and mistakes."""
+    table = floor(30.0, 0.6)
+    things = table * (1.3 + torch.rand(table.shape, generator=generator, dtype=table.dtype))
+    found = ground(torch.where(torch.arange(80) < columns, table, things), K, generator)
+    assert (found is not None) == seen
+    if seen:
+        assert height_of(found) == pytest.approx(0.6, rel=0.02)
 
 
 def test_much_below_the_ground_that_is_no_plane_changes_nothing(generator):

@@ -50,6 +50,27 @@ def test_by_height_on_a_street_with_kerbs_cars_and_houses():
         assert found.factor == pytest.approx(1 / UNIT, rel=0.02)
         assert found.frames >= 4
         assert found.spread_percent < 3
+        assert not found.doubt
+
+
+WALL = torch.full((1, 60, 80), 2.0, dtype=F64)
+
+
+def floor_beside_a_wall(columns: int) -> torch.Tensor:
+    return torch.where(torch.arange(80) < columns, floor(10.0), WALL)
+
+
+@pytest.mark.parametrize(("frames", "down", "said"), [
+    ([floor(4.0)] * 4 + [WALL] * 4, 4.0, []), ([floor(4.0)] * 4 + [WALL] * 5, 4.0, ["only 4 of 9 frames"]),
+    ([floor_beside_a_wall(26)] * 4, 10.0, []), ([floor_beside_a_wall(16)] * 4, 10.0, ["% of a frame"]),
+    ([floor(4.0)] * 4, -0.5, []), ([floor(4.0)] * 4, 10.0, ["degrees"]),
+    ([floor_beside_a_wall(16)] * 4 + [WALL] * 5, 4.0, ["4 of 9", "% of a frame", "degrees"])])
+def test_a_ground_that_is_hardly_seen_is_doubtful(frames, down, said):
+    way = torch.tensor([0.0, -math.sin(math.radians(down)), math.cos(math.radians(down))], dtype=F64)
+    doubt = by_height(frames, FLOOR_K, HEIGHT, way.expand(len(frames), 3)).doubt
+    assert len(doubt.split(", ")) == max(1, len(said))
+    assert all(words in doubt for words in said)
+    assert bool(doubt) == bool(said)
 
 
 def test_directions_are_those_of_the_camera():
@@ -131,7 +152,9 @@ def test_by_distance_in_every_frame_that_sees_both_ends():
     metres = 4 / 50 * math.hypot(25, 20)
     found = by_distance(depths, torch.stack(poses), K, ends, metres)
     assert found.factor == pytest.approx(1 / UNIT, rel=1e-6)
-    assert found.frames == 3
+    assert (found.frames, found.spread_percent) == (3, pytest.approx(0, abs=1e-6))
+    alone = by_distance(depths[:1], torch.stack(poses[:1]), K, ends, metres)
+    assert (alone.frames, alone.spread_percent) == (1, None)
     nearer = [depths[0], 0.5 * depths[1], depths[2], depths[3]]       # one frame shows something before the wall
     assert by_distance(nearer, torch.stack(poses), K, ends, metres).frames == 2
     with pytest.raises(InputError, match="outside"):

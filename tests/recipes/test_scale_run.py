@@ -11,7 +11,8 @@ import yaml
 
 from epipole.formats import colmap, kitti, mesh, nerfstudio, ply, png16, tum
 from epipole.formats.calibration import pinhole
-from epipole.formats.run import SCALING, WITHOUT_METRES, RunFiles, lengths_text
+from epipole.formats.run import DOUBTFUL_METRES, SCALING, WITHOUT_METRES, RunFiles, lengths_text
+from epipole.pipelines.scale import Scale
 from epipole.recipes import scale_run as program
 from epipole.recipes.find_scale import find_scale
 from epipole.recipes.reconstruction import write_colmap
@@ -208,3 +209,31 @@ def test_metres_found_later_take_the_warning_back(run):
     assert give_metres(run, Known(poses=run.parent / "elsewhere.txt"))["warnings"]
     scale_run(run, Known(poses=run.parent / "gps.txt"))
     assert RunFiles(run).about["warnings"] == []
+
+
+def test_a_doubt_is_told_everywhere_until_another_scale_is_found(run, monkeypatch):
+    why = "only 4 of 9 frames show the ground"
+    with monkeypatch.context() as patch:
+        patch.setattr(program, "find_scale", lambda *_: Scale(2.0, 3.0, 4, "height", why))
+        scale_run(run, Known(height=1.65))
+    about = RunFiles(run).about
+    assert about["warnings"] == [f"{DOUBTFUL_METRES}: {why}"]
+    assert about["scaling"]["doubt"] == why
+    assert why in lengths_text(about)
+    check_words(run)
+    np.savetxt(run.parent / "elsewhere.txt", np.random.default_rng(0).normal(size=(FRAMES, 3)))
+    said = give_metres(run, Known(poses=run.parent / "elsewhere.txt"))["warnings"]
+    assert [line.partition(": ")[0] for line in said] == [DOUBTFUL_METRES, WITHOUT_METRES]
+    scale_run(run, Known(poses=run.parent / "gps.txt"))
+    assert RunFiles(run).about["warnings"] == []
+    check_metres(run)
+
+
+def test_scaling_to_and_fro_rounds_and_no_more(run):
+    """Each time depth.npz is rounded to 11 bits; PNGs only change the number in their text."""
+    before = RunFiles(run).depth[3]
+    picture = png16.read(run / "depth" / "000003.png")[0]
+    for factor in (3.7, 1 / 3.7) * 5:
+        apply_scale(RunFiles(run), factor, {"factor": 1.0, "spread_percent": 0.0, "frames": 9, "by": "eye"})
+    np.testing.assert_allclose(RunFiles(run).depth[3], before, rtol=10 / 2048)
+    np.testing.assert_allclose(png16.read(run / "depth" / "000003.png")[0], picture, rtol=1e-6)
