@@ -34,7 +34,8 @@ def make(name: str, seed: int = 0, augment: bool = True) -> System:
     """The small preset; without what it changes at random in its batches, where its Config can say so."""
     torch.manual_seed(seed)
     config = presets(name)["small"]
-    return load(name)(config if augment or not hasattr(config, "augment") else replace(config, augment=False))
+    still = {} if augment else {k: v for k, v in (("augment", False), ("turn", 0.0)) if hasattr(config, k)}
+    return load(name)(replace(config, **still))
 
 
 def scenes_for(system: System, **size: int) -> Views:

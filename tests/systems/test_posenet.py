@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from epipole.geometry.motion import rotation_to_quaternion, so3_exp
-from epipole.systems.motion.posenet import PRESETS, PoseNet, PoseNetGeometric, PoseNetLearned, pose
+from epipole.geometry.motion import angle, rotation_to_quaternion, so3_exp
+from epipole.systems.motion.posenet import PRESETS, PoseNet, PoseNetGeometric, PoseNetLearned, pose, turned
 from epipole.types.errors import InputError
 from epipole.types.views import Views
-from tests.scene import plane_clip
+from tests.scene import plane_clip, plane_views
 
 TINY = replace(PRESETS["small"], width=0.05, features=16)
 
@@ -135,6 +135,33 @@ def test_the_geometric_loss_follows_on_learned_weights_which_it_leaves_as_they_a
     assert list(terms) == ["reprojection"]
     terms["reprojection"].backward()
     assert geometric.s.grad is None
+
+
+def test_a_turned_view_is_what_a_turned_camera_sees():
+    torch.manual_seed(0)
+    views = plane_clip(1, 3, 48, 64)
+    found = turned(views, 10.0)
+    same, R = views.T_world_camera, found.T_world_camera[..., :3, :3].mT @ views.T_world_camera[..., :3, :3]
+    torch.testing.assert_close(found.T_world_camera[..., :3, 3], same[..., :3, 3])
+    assert (angle(R) > math.radians(3)).all()
+    true = plane_views(found.T_world_camera, 48, 64)
+    known = found.depth_valid
+    assert known.flatten(2).float().mean(2).min() > 0.3
+    torch.testing.assert_close(found.depth[known], true.depth[known], rtol=5e-3, atol=0)
+    assert ((found.image - true.image).abs() * known).mean() < 0.01
+    assert ((views.image - true.image).abs() * known).mean() > 0.05
+    assert (found.image * ~known).max() < 0.01 or not (~known).any()
+
+
+def test_views_are_turned_in_training_alone_and_by_the_small_preset():
+    views, learner = plane_clip(1, 2, 32, 48), system(beta=1.0)
+    learner.net.eval()      # the same output for the same image
+    assert learner.config.turn > 0
+    assert learner.loss(views)["rotation"] != learner.loss(views)["rotation"]
+    still = system(beta=1.0, turn=0.0)
+    still.net.eval()
+    assert still.loss(views)["rotation"] == still.loss(views)["rotation"]
+    assert learner.eval().loss(views)["rotation"] == learner.loss(views)["rotation"]
 
 
 def test_branches_teach_with_a_lower_weight_and_predict_nothing():

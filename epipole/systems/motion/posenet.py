@@ -1,6 +1,7 @@
 """Where in a known scene a single image was taken: PoseNet (Kendall, Grimes, Cipolla, ICCV 2015), and its geometric
 losses (Kendall & Cipolla, CVPR 2017)."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +12,9 @@ from torch import Tensor, nn
 
 from ...engine.system import Stages, System
 from ...geometry.camera import pixel_grid, transform, unproject
-from ...geometry.motion import quaternion_to_rotation, rotation_to_quaternion, se3, se3_inverse
+from ...geometry.motion import quaternion_to_rotation, rotation_to_quaternion, se3, se3_inverse, so3_exp
+from ...geometry.sample import sample
+from ...geometry.warp import reproject
 from ...losses.photometric import masked_mean
 from ...losses.pose import quaternion_distance, reprojection
 from ...losses.weighting import laplace
@@ -35,11 +38,13 @@ class Config:
     log_position: float = 0.0           # where s_x begins
     log_rotation: float = -3.0          # where s_q begins
     points: int = 256                   # of the scene, drawn anew from what each view sees
+    turn: float = 0.0                   # degrees, by which views are turned in training, see `turned` (ours)
 
 
 PRESETS = {
     "paper": Config(),
-    "small": Config(width=0.25, batch_norm=True, features=256, dropout=0.0, dropout_branch=0.0),     # 0.6 M weights
+    "small": Config(width=0.25, batch_norm=True, features=256, dropout=0.0, dropout_branch=0.0,
+                    turn=15.0),     # 0.6 M weights
 }
 
 
@@ -68,7 +73,7 @@ class PoseNet(System):
     and rotation. Images are never mirrored: a mirror image has another pose."""
 
     paper = "https://arxiv.org/abs/1505.07427"
-    needs = frozenset({"image", "T_world_camera"})
+    needs = frozenset({"image", "T_world_camera", "K"})
     reads = frozenset({"image"})
 
     def __init__(self, config: Config = PRESETS["paper"]):
@@ -92,6 +97,8 @@ class PoseNet(System):
     ) -> dict[str, Tensor]:
         """The same of any objective."""
         check(views, type(self).__name__)
+        if self.training and self.config.turn:
+            views = turned(views, self.config.turn)
         weights = (1.0, self.config.branch, self.config.branch)
         estimates = [vector.float() for vector in self.net(views.image.flatten(0, 1))]
         all_terms = [objective(vector, views) for vector in estimates]
@@ -149,6 +156,24 @@ class PoseNetGeometric(PoseNetLearned):
 def pose(vector: Float[Tensor, "k 7"]) -> Float[Tensor, "k 4 4"]:
     """T_world_camera of camera centre and quaternion."""
     return se3(quaternion_to_rotation(vector[:, 3:]), vector[:, :3])
+
+
+def turned(views: Views, degrees: float) -> Views:
+    """Every view as its camera sees it after a turn about its centre, by a random rotation vector with this standard
+    deviation along each axis: what it has not seen is black and of unknown depth. A room seen along one path teaches
+    few directions, and learned by heart they tell nothing of others."""
+    image, K, T = (x.flatten(0, 1) for x in (views.image, views.K, views.T_world_camera))
+    R = so3_exp(math.radians(degrees) * torch.randn(len(T), 3, device=T.device))
+    T_camera_turned = se3(R, torch.zeros_like(T[:, :3, 3]))
+    pixels, z, front = reproject(torch.ones_like(image[:, :1]), T_camera_turned, K, K)
+    seen, inside = sample(image, pixels)
+    fields = {"image": torch.where(inside & front, seen, 0), "K": K, "T_world_camera": T @ T_camera_turned}
+    if "depth" in views:
+        depth, valid = views.depth.flatten(0, 1), views.depth_valid.flatten(0, 1)
+        found, share = sample(torch.cat([torch.where(valid, depth, 0), valid.to(depth)], 1), pixels)[0].split(1, 1)
+        known = inside & front & (share > 1 - 1e-4)
+        fields |= {"depth": torch.where(known, found / z, 1), "depth_valid": known}
+    return Views(**fields).map(lambda x: x.unflatten(0, views.image.shape[:2]))
 
 
 def distances(vector: Float[Tensor, "k 7"], views: Views) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
