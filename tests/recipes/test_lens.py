@@ -74,6 +74,32 @@ def test_a_part_alone_is_no_certainty():
     assert "by few key frames" in lens.text(False)
 
 
+@pytest.mark.parametrize(("frames", "parts"), [(9, 1), (10, 2), (12, 3)])
+def test_parts_that_are_too_short_are_not_counted(monkeypatch, frames, parts):
+    """Thirds of 10 are 4, 4 and 2 frames, of which the last tells nothing."""
+    def told(scene: Scene, _: Edges, __: torch.Tensor, part: torch.Tensor, **___: Any) -> Any:
+        k1 = torch.tensor([-0.1 if 4 <= int(part[0]) < 8 else -0.2], dtype=torch.float64)
+        return SimpleNamespace(scene=scene._replace(lens=k1))
+
+    monkeypatch.setattr(module, "adjust_some", told)
+    solution, edges = as_a_pinhole(0.0)
+    few = solution.scene._replace(inverse_depth=solution.scene.inverse_depth[:frames])
+    lens = find_lens(solution._replace(scene=few), edges, SOURCE, SIZE)
+    assert lens.parts == parts
+    assert lens.bends == (parts > 1)
+    said = ["few key frames", "two parts of the footage differ by 0.050", "thirds of the footage differ by 0.047"]
+    assert said[parts - 1] in lens.text(lens.bends)
+
+
+@pytest.mark.parametrize("parts", [2, 3, 5])
+def test_how_sure_is_by_the_standard_error_of_as_many_parts_as_there_are(parts):
+    told = np.random.default_rng(parts).normal(-0.2, 0.1, parts)
+    error = float(np.std(told, ddof=1)) / parts**0.5
+    for k1, bends in ((-1.5 * error, False), (-1.7 * error, True)):
+        assert BENT._replace(k1=k1, spread=float(np.std(told)), parts=parts).bends == bends
+    assert not BENT._replace(spread=np.inf, parts=1).bends
+
+
 def test_what_is_said_of_a_lens():
     unsure, weak = BENT._replace(spread=0.2), BENT._replace(k1=-0.01, corner=-0.4)
     assert BENT.bends

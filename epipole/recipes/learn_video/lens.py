@@ -26,7 +26,7 @@ from .solve import Solution, edges_of
 from .stages import Run
 
 BENT = 0.75          # px of the network by which a lens moves the picture's corners, from which it is straightened,
-SURE = 2             # if it is so many times as much as the mean over the parts of the footage may be off
+SURE = 1.6           # if k1 is so many standard errors of its mean over the parts of the footage
 PARTS = 3            # of the footage that are asked apart,
 LEAST_FRAMES = 4     # of so many key frames at least
 MADE = ("keys", "chain", "matched", "path-1.safetensors")  # in RUN/work, of the footage as it was taken
@@ -39,15 +39,17 @@ class Lens(NamedTuple):
     k1: float           # x (1 + k1 r^2)
     spread: float       # standard deviation of k1 over parts of the footage, adjusted apart; inf of a single one
     corner: float       # px of the network by which it moves the picture's corners; negative: inwards
+    parts: int = PARTS  # that were long enough to be asked
 
     @property
     def bends(self) -> bool:
         """Whether it is worth straightening, beyond doubt."""
-        return abs(self.corner) >= BENT and abs(self.k1) > SURE * self.spread / PARTS**0.5
+        return self.parts > 1 and abs(self.corner) >= BENT and abs(self.k1) > SURE * self.spread / (self.parts - 1)**0.5
 
     def text(self, straightened: bool) -> str:
         """What was found and done, in a sentence."""
-        sure = f"thirds of the footage differ by {self.spread:.3f}" if np.isfinite(self.spread) else "by few key frames"
+        differ = f"{'thirds' if self.parts == PARTS else 'two parts'} of the footage differ by {self.spread:.3f}"
+        sure = differ if self.parts > 1 else "by few key frames"
         found = f"k1 = {self.k1:.3f} ({sure}) moves the corners by {abs(self.corner):.1f} px of the network's image"
         if straightened:
             return f"The lens bends straight lines: {found}. The footage was straightened."
@@ -70,7 +72,7 @@ def find_lens(path: Solution, edges: Edges, source: tuple[int, int], size: tuple
     middle, typical = float(np.mean(focal)), float(np.median(strength))
     spread = float(np.std(strength)) if len(found) > 1 else np.inf
     corner = typical * (np.hypot(source[0] - 1, source[1] - 1) / 2) ** 3 * np.sqrt(np.prod(size) / np.prod(source))
-    return Lens(middle, typical * middle**2, spread * middle**2, float(corner))
+    return Lens(middle, typical * middle**2, spread * middle**2, float(corner), len(found))
 
 
 def in_footage(K: Tensor, source: tuple[int, int], size: tuple[int, int]) -> Tensor:
