@@ -3,7 +3,7 @@
 A network says how deep key frames are. Every frame is aligned with its key frame directly, by the pixels with contrast,
 each weighted by how sure its depth is; every frame then refines the key frame's depth where there is contrast; a pose
 graph joins the key frames. `CnnSlam.step` takes frame by frame; memory holds the last key frames' images and depth, and
-of everything older poses and features.
+of everything older poses; its features lie on disk.
 
 Depth is in its logarithm here, where the paper has depth itself, and the graph is one of similarities: the scale of
 learned depth differs from image to image.
@@ -12,6 +12,7 @@ learned depth differs from image to image.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +31,7 @@ from . import direct, key_frames, loops, narrow_stereo
 from .key_frames import KeyFrame, inherit, matched_scale, relative_scale
 from .mapping import DepthMethod
 from .narrow_stereo import LogDepth
+from .place_file import PlaceFile
 from .places import FeatureMethod, root_sift
 from .pose_graph import Link, optimise, rescaled, rigid
 
@@ -83,16 +85,17 @@ Finished = Callable[[int, KeyFrame], None]
 
 class CnnSlam:
     """`step(view)` for every view in order (unbatched, N = 1, with image and K), `seen(view)` for the depth of the last
-    one, `result()` for the path. `depth_of` says how deep a view is. `describe` finds what tells places apart."""
+    one, `result()` for the path. `depth_of` says how deep a view is. `describe` finds what tells places apart, which is
+    kept in a file without a name in `folder`."""
 
     def __init__(self, depth_of: DepthMethod, config: Config | None = None, finished: Finished | None = None,
-                 describe: FeatureMethod = root_sift) -> None:
+                 describe: FeatureMethod = root_sift, folder: Path | None = None) -> None:
         self.depth_of, self.config, self.finished, self.describe = depth_of, config or Config(), finished, describe
         self.frames: list[Tracked] = []
         self.lost: list[int] = []                # frames whose pose is a guess
         self.keys: dict[int, KeyFrame] = {}      # the last ones, and which frame each is
         self.key_frames: list[int] = []
-        self.places: list[loops.Place] = []      # of all key frames whose depth is final
+        self.places = PlaceFile(folder)          # of all key frames whose depth is final
         self.links: list[Link] = []
         self.S_world_key = torch.zeros(0, 4, 4, dtype=torch.float64)
 
@@ -146,10 +149,10 @@ class CnnSlam:
     def close_loops(self) -> list[Link]:
         """Links key frames far apart in time that show the same place, and lets the graph judge them."""
         newest = len(self.key_frames) - 1
-        places = [*self.places, self._place(self.keys[newest])]
+        self.places.put(newest, self._place(self.keys[newest]))
         K, found = self.keys[newest].K, []
-        for a, b in loops.alike([place.features for place in places], self.config.closing):
-            link = loops.link(places[a], places[b], a, b, K, self.config.closing)
+        for a, b in loops.alike(self.places, self.config.closing):
+            link = loops.link(self.places[a], self.places[b], a, b, K, self.config.closing)
             found += [] if link is None else [link]
         if found:
             self.S_world_key = optimise([*self.links, *found], self.S_world_key).S_world_camera
@@ -160,7 +163,7 @@ class CnnSlam:
         number = len(self.key_frames)
         if number:
             before = self.keys[number - 1]
-            self.places.append(self._place(before))
+            self.places.put(number - 1, self._place(before))
             if self.finished is not None:
                 self.finished(number - 1, before)
         self.key_frames.append(len(self.frames))

@@ -18,6 +18,8 @@ from .odometry import poselib_camera
 from .places import FeatureMethod, Features, Gray, candidates, describe, learn_vocabulary, matched, root_sift
 from .pose_graph import Link, rescaled
 
+TAUGHT_BY = 100     # images, evenly spread, that a vocabulary is learned from: as many descriptors as it takes
+
 
 @dataclass(frozen=True)
 class Config:
@@ -75,17 +77,20 @@ def find_loops(
     """The loops of a clip of key frames with known depth (each in a unit of its own), as links that a pose graph may
     doubt. All images have one size and one camera."""
     places = [at_features(method(image), z) for image, z in zip(images, depth, strict=True)]
-    pairs = alike([place.features for place in places], config, seed)
+    pairs = alike(places, config, seed)
     links = [link(places[a], places[b], a, b, K, config) for a, b in pairs]
     return [found for found in links if found is not None]
 
 
-def alike(features: Sequence[Features], config: Config | None = None, seed: int = 0) -> list[tuple[int, int]]:
-    """Pairs of images that look alike by VLAD, with a vocabulary learned from these very images; best first."""
-    config, words = config or Config(), [one.words for one in features]
+def alike(places: Sequence[Place], config: Config | None = None, seed: int = 0) -> list[tuple[int, int]]:
+    """Pairs of images that look alike by VLAD, with a vocabulary learned from at most `TAUGHT_BY` of these very images;
+    best first. Of more, places are asked for one at a time: they may lie on disk."""
+    config, taught = config or Config(), range(0, len(places), -(-len(places) // TAUGHT_BY) or 1)
+    words = [places[i].features.words for i in taught]
     if sum(map(len, words)) == 0:
         return []
-    return candidates(describe(words, learn_vocabulary(words, seed=seed)), config.apart, config.most)
+    vocabulary = learn_vocabulary(words, seed=seed)
+    return candidates(describe((place.features.words for place in places), vocabulary), config.apart, config.most)
 
 
 def agreement(

@@ -60,9 +60,9 @@ def matched(first: Features, second: Features) -> Int[Tensor, "m 2"]:
 def learn_vocabulary(words: Sequence[Float[Tensor, "_ d"]], size: int = WORDS, seed: int = 0) -> Float[Tensor, "k d"]:
     """The centres of k-means (started by k-means++) over descriptors of all images, at most `SAMPLE` of them and no
     more centres than a tenth of them. The same for the same seed."""
-    every = torch.cat(list(words)).double().numpy()
+    every = torch.cat(list(words)).numpy()
     generator = np.random.default_rng(seed)
-    some = every[np.sort(generator.permutation(len(every))[:SAMPLE])]
+    some = every[np.sort(generator.permutation(len(every))[:SAMPLE])].astype(np.float64)
     size = max(1, min(size, len(some) // 10))
     centres, _ = kmeans2(some, size, ROUNDS, minit="++", seed=generator)
     return torch.from_numpy(centres).float()
@@ -70,7 +70,8 @@ def learn_vocabulary(words: Sequence[Float[Tensor, "_ d"]], size: int = WORDS, s
 
 def describe(words: Iterable[Float[Tensor, "_ d"]], vocabulary: Float[Tensor, "k d"]) -> Float[Tensor, "m k*d"]:
     """One vector an image. The mean over the images is taken off: what all of a clip has in common tells no place."""
-    each = torch.stack([vlad(one, vocabulary) for one in words])
+    row = np.dtype((np.float32, vocabulary.numel()))  # each goes to its place: a stack would hold all of them twice
+    each = torch.from_numpy(np.fromiter((vlad(one, vocabulary).numpy() for one in words), row))
     each -= each.mean(0)
     return torch.nn.functional.normalize(each, dim=1, out=each)
 

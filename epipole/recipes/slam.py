@@ -88,7 +88,8 @@ def slam(
         if begun:
             tell(f"{out} holds this run half made: it begins anew")
         begin_anew(out)
-        seer = CnnSlam(depth_method(found.system, torch_device(device)), Config(trained_focal=found.focal(size)))
+        seer = CnnSlam(depth_method(found.system, torch_device(device)), Config(trained_focal=found.focal(size)),
+                       folder=out / "work")
         K_small = network_intrinsics(torch.from_numpy(K), (footage.width, footage.height), size)
         times = _watch(seer, footage, K_small, size, out / "work", progress)
         about = _about(footage, seer, K, given, size, len(times), arguments)

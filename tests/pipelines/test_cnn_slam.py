@@ -127,6 +127,7 @@ def test_memory_holds_no_more_key_frames_than_told():
     assert run.slam.key_frames == list(range(6))
     assert list(run.slam.keys) == [5]
     assert list(run.final) == [0, 1, 2, 3, 4]
+    assert len(run.slam.places) == 6
 
 
 @pytest.mark.parametrize("seed", [0, 1])

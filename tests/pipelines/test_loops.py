@@ -1,6 +1,8 @@
 """Loops of a walk among planted landmarks, in which everything is known, and of a real drive there and back."""
 
 import math
+import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +17,7 @@ from epipole.geometry.align import umeyama
 from epipole.geometry.camera import intrinsics
 from epipole.geometry.motion import angle, move, se3_exp, se3_inverse
 from epipole.geometry.sim3 import sim3, sim3_inverse, sim3_parts
+from epipole.pipelines import loops
 from epipole.pipelines.loops import Config, Place, agreement, alike, find_loops, link
 from epipole.pipelines.places import Features, candidates, describe, learn_vocabulary, matched, root_sift
 from epipole.pipelines.pose_graph import Link, optimise, rescaled, rigid
@@ -61,11 +64,36 @@ def seen(T: Tensor, unit: Tensor, landmarks: Tensor, words: Tensor, generator: t
 
 
 def test_what_looks_alike_is_the_same_place_a_round_later(walk):
-    pairs = alike([place.features for place in walk.places], Config(apart=APART, most=2))
+    pairs = alike(walk.places, Config(apart=APART, most=2))
     assert all(b - a >= APART for a, b in pairs)
     right = [abs(b - a - N // 2) <= 2 for a, b in pairs]
     assert sum(right) / len(right) > 0.8
     assert {(a, a + N // 2) for a in range(N // 2)} <= set(pairs)
+
+
+class Stored(Sequence[Place]):
+    """Places that are made when they are asked for; `most`: how many were there at once."""
+
+    def __init__(self, places: list[Place]) -> None:
+        self.places, self.alive, self.most = places, weakref.WeakSet[Tensor](), 0
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, k: int) -> Place:
+        kept = self.places[k]
+        words = kept.features.words.clone()
+        self.alive.add(words)
+        self.most = max(self.most, len(self.alive))
+        return Place(Features(kept.features.points, words), kept.depth)
+
+
+def test_of_many_places_few_are_in_memory(walk, monkeypatch):
+    monkeypatch.setattr(loops, "TAUGHT_BY", 10)
+    places = Stored(walk.places)
+    pairs = alike(places, Config(apart=APART, most=2))
+    assert places.most <= 14
+    assert sum(abs(b - a - N // 2) <= 2 for a, b in pairs) > 0.8 * len(pairs) > 0
 
 
 def test_candidates_keep_their_distance_in_time():
