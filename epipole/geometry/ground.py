@@ -73,8 +73,8 @@ def ground(
     if found is None:
         return None
     off, way = every @ found - 1, torch.zeros_like(found) if along is None else along.to(found)
-    on, below = int((off.abs() < OFF).sum()), int((off > 2 * OFF).sum())
-    return None if below > DEEPER * on else Ground(levelled(found, seen, way), on / asked, _tilt(found, way))
+    on, deeper = int((off.abs() < OFF).sum()), int((off > 2 * OFF).sum())
+    return None if deeper > DEEPER * on else Ground(levelled(found, seen, way), on / asked, _tilt(found, way))
 
 
 def _tilt(q: Tensor, along: Tensor) -> float:
