@@ -5,7 +5,7 @@ import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import overload
 
 import numpy as np
 import torch
@@ -37,7 +37,13 @@ class PlaceFile(Sequence[Place]):
     def __len__(self) -> int:
         return len(self._begins)
 
-    def __getitem__(self, index: Any) -> Place:
+    @overload
+    def __getitem__(self, index: int) -> Place: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Place]: ...
+    def __getitem__(self, index: int | slice) -> Place | list[Place]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
         self._file.seek(self._begins[index])
         points, words, depth = (torch.from_numpy(np.load(self._file)) for _ in range(3))
         return Place(Features(points, words.float()), depth)

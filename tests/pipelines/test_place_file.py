@@ -33,6 +33,7 @@ def test_what_is_put_is_found_in_any_order(tmp_path):
     for k in (2, 0, 1, -1):
         check_same(file[k], places[k])
     assert [len(one.depth) for one in file] == [20, 0, 7]
+    assert [len(one.depth) for one in file[::-2]] == [7, 20]
     assert list(tmp_path.iterdir()) == []  # nameless: a kill leaves nothing
 
 
