@@ -40,10 +40,10 @@ NO_ROOMS = {"utils", "util", "common", "helpers", "helper", "misc"}
 each_file = pytest.mark.parametrize("file", FILES, ids=[str(f.relative_to(ROOT)) for f in FILES])
 
 
-def imports(file: Path) -> Iterator[str]:
-    """Absolute names of all modules a file imports, also within functions."""
-    package = ".".join(["epipole", *file.relative_to(ROOT).parts[:-1]])
-    for node in ast.walk(ast.parse(file.read_text())):
+def imports(file: Path, at_once: bool = False) -> Iterator[str]:
+    """Absolute names of all modules a file imports; also within functions, unless it is asked what it does at once."""
+    package, tree = ".".join(["epipole", *file.relative_to(ROOT).parts[:-1]]), ast.parse(file.read_text())
+    for node in tree.body if at_once else ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -51,6 +51,21 @@ def imports(file: Path) -> Iterator[str]:
             yield base
             if (ROOT.parent / base.replace(".", "/")).is_dir():  # `from ..geometry import camera`
                 yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def in_a_circle() -> set[str]:
+    """Modules that cannot be imported first: they need, at once, one that needs them. A module needs what it imports,
+    and the packages around that but for its own."""
+    needs = {}
+    for file in FILES:
+        own = ("epipole", *file.relative_to(ROOT).with_suffix("").parts)
+        own = own[:-1] if own[-1] == "__init__" else own
+        around = {own[:i] for i in range(1, len(own) + 1)}
+        parts = (tuple(name.split(".")) for name in imports(file, at_once=True))
+        needs[".".join(own)] = {".".join(of[:i]) for of in parts for i in range(1, len(of) + 1) if of[:i] not in around}
+    while free := {name for name, needed in needs.items() if not needed & needs.keys()}:
+        needs = {name: needed for name, needed in needs.items() if name not in free}
+    return set(needs)
 
 
 def room(module: str) -> str:
@@ -91,6 +106,24 @@ def test_an_upward_import_would_be_seen(tmp_path, monkeypatch):
             assert forbidden(ROOT / name), text
     (ROOT / "systems/depth/a.py").write_text("from ...engine.system import System\nfrom ...types.views import Views")
     assert forbidden(ROOT / "systems/depth/a.py") == []
+
+
+def test_every_module_can_be_imported_first():
+    assert in_a_circle() == set()
+
+
+def test_a_circle_would_be_seen(tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "ROOT", tmp_path / "epipole")
+    texts = {"a.py": "from .inner.deep import x", "b.py": "from .a import y", "c.py": "def f():\n    from .b import z",
+             "inner/__init__.py": "from .program import p", "inner/program.py": "from ..b import q",
+             "inner/deep.py": "x = 1"}
+    for name, text in texts.items():
+        (ROOT / name).parent.mkdir(parents=True, exist_ok=True)
+        (ROOT / name).write_text(text)
+    monkeypatch.setitem(globals(), "FILES", sorted(ROOT.rglob("*.py")))
+    assert in_a_circle() == {"epipole.a", "epipole.b", "epipole.inner", "epipole.inner.program"}
+    (ROOT / "a.py").write_text("y = 1")
+    assert in_a_circle() == set()
 
 
 @each_file

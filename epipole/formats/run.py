@@ -21,6 +21,7 @@ from .numbers import DAMAGED
 
 SCALING = ".scaling"    # folder of files in a new unit, which are about to take their places
 FAR = 5.0               # typical depths; what is farther is suspicious, and not in the map
+FARTHEST, LEAST_SURE = 95.0, 90.0   # per cent of a frame's pixels are nearer, surer than those that no map takes
 WITHOUT_METRES = "Metres were asked for, and the run stays up to scale"     # how a warning begins that says why
 DOUBTFUL_METRES = "Lengths in metres may be wrong"                          # likewise
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..formats import mesh
 from ..formats.numbers import DAMAGED
-from ..formats.run import FAR, RunFiles, lengths_text
+from ..formats.run import FAR, FARTHEST, LEAST_SURE, RunFiles, lengths_text
 from ..pipelines.mapping import Config, Mapping
 from ..sources.footage import Footage
 from ..sources.straight import straightened
@@ -24,7 +24,6 @@ from ..sources.video import open_footage
 from ..types.errors import InputError
 from ..types.predictions import Depth, Surface
 from ..types.views import Views
-from .learn_video.fuse import FARTHEST, LEAST_SURE
 
 VOXEL, TRUNCATION = 0.012, 5.0          # typical depths; voxels
 SOME = 20                               # frames that say how sure depth usually is

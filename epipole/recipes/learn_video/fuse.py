@@ -10,14 +10,13 @@ import torch
 from jaxtyping import Bool, Float, Float32, Float64, Int64, UInt8
 from torch import Tensor
 
-from ...formats.run import FAR
+from ...formats.run import FAR, FARTHEST, LEAST_SURE
 from ...geometry.camera import project, transform, unproject
 from ...geometry.motion import se3_inverse
 from ...geometry.sample import sample
 from .correspond import KeyImages
 from .predict import KeyDepth, Predicted, steep
 
-FARTHEST, LEAST_SURE = 95.0, 90.0   # per cent of a frame's pixels are nearer, surer than those that are not taken
 NEIGHBOUR = 3           # key frames to either side of those that have to confirm a point:
 AGREES = 0.05           # its depth in one of them is right up to this share
 VOXEL = 0.007           # typical depths
