@@ -84,12 +84,13 @@ class MotionFieldNet(nn.Module):
     The background's translation is carried up through the sizes of all convolutions to the image's, and refined at
     each. Rotation and translation come times a factor each, which is learned too and begins with `first`. At first
     (ours) no pixel moves by itself and the camera is the same for every pair, but its motion is not: through seven
-    convolutions with Xavier weights so little was left of a pair that thousands of steps went by before any moved.
+    convolutions with Xavier weights so little was left of a pair that thousands of steps went by before any moved. No
+    layer is narrower than the paper's first.
     """
 
     def __init__(self, width: float = 1.0, first: float = 0.01):
         super().__init__()
-        counts = [6, *(max(4, round(width * c)) for c in MOTION)]
+        counts = [6, *(max(MOTION[0], round(width * c)) for c in MOTION)]
         self.layers = nn.ModuleList(halving(a, b) for a, b in pairwise(counts))
         self.background = linear(counts[-1], 6)
         self.refine = nn.ModuleList(Refinement(c) for c in reversed(counts))
