@@ -39,6 +39,26 @@ class Edges(NamedTuple):
         return Edges(*(field[keep] for field in self))
 
 
+class Leaving(NamedTuple):
+    """Frames, and the numbers of the edges that leave them, padded with -1."""
+
+    frames: Int[Tensor, "c"]
+    edges: Int[Tensor, "c s"]
+
+
+def leaving(edges: Edges, n: int, most: int) -> list[Leaving]:
+    """The frames of n that edges leave, at most so many at a time: those that as many leave stand together, so that
+    little is padded."""
+    count = torch.bincount(edges.source, minlength=n)
+    by_source = torch.argsort(edges.source, stable=True)
+    table = torch.full((n, int(count.max())), -1, dtype=torch.long)
+    rank = torch.arange(len(by_source)) - torch.repeat_interleave(count.cumsum(0) - count, count)
+    table[edges.source[by_source], rank] = by_source
+    frames = torch.argsort(count, stable=True)
+    groups = frames[count[frames] > 0].split(most)
+    return [Leaving(some, table[some, : int(count[some[-1]])]) for some in groups if len(some)]
+
+
 def rays(
     pixels: Float[Tensor, "*b 2"], K: Float[Tensor, "3 3"], lens: Float[Tensor, "l"] = PINHOLE
 ) -> Float[Tensor, "*b 3"]:

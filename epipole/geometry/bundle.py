@@ -11,8 +11,18 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from .anchors import Edges, Scene, project_with_jacobians, rays, rays_by_camera, reproject, robust_cost
-from .motion import hat, se3_adjoint, se3_exp
+from .anchors import (
+    Edges,
+    Leaving,
+    Scene,
+    leaving,
+    project_with_jacobians,
+    rays,
+    rays_by_camera,
+    reproject,
+    robust_cost,
+)
+from .motion import se3_adjoint, se3_exp
 
 CHUNK = 8         # source frames linearised at a time: bounds the memory
 DAMPING = 1e-4    # of Levenberg-Marquardt at the start, share of the diagonal
@@ -24,14 +34,16 @@ class Solved(NamedTuple):
     log_focal_sd: float                   # standard deviation of log focal by the curvature; inf when it was held
 
 
-class _Linear(NamedTuple):
-    """Residuals (px), weights and Jacobians of the edges that leave c frames; s edges a frame, padding weighs 0."""
+class _Seen(NamedTuple):
+    """What c frames' anchors look like along the edges that leave them; s edges a frame, padding weighs 0."""
 
-    residual: Float[Tensor, "c s m 2"]
+    residual: Float[Tensor, "c s m 2"]       # px
     weight: Float[Tensor, "c s m"]
-    J: Float[Tensor, "c s m 2 12+g"]         # by the pose of the source, that of the target, log focal, the lens
     J_depth: Float[Tensor, "c s m 2"]        # by the anchor's inverse depth
-    columns: Int[Tensor, "c s 12+g"]         # which of the cameras' unknowns they are
+    points: Float[Tensor, "c s m 3"]         # homogeneous, in the target's frame
+    T_target_source: Float[Tensor, "c s 4 4"]
+    J_points: Float[Tensor, "c s m 2 3"]
+    J_camera: Float[Tensor, "c s m 2 g"]     # by log focal and the lens, where the points stay
 
 
 class _Depths(NamedTuple):
@@ -57,75 +69,76 @@ class _System(NamedTuple):
         self.S.view(-1).index_add_(0, places.flatten(), S.flatten().double())
         self.g.index_add_(0, columns.flatten(), g.flatten().double())
 
-    def add_diagonal(self, columns: Int[Tensor, "*b p"], values: Float[Tensor, "*b p"]) -> None:
-        self.S.view(-1).index_add_(0, (columns * (len(self.g) + 1)).flatten(), values.flatten().double())
 
-
-def _slots(edges: Edges, n: int) -> Int[Tensor, "n s"]:
-    """Edge numbers by source frame, padded with -1."""
-    count = torch.bincount(edges.source, minlength=n)
-    order = torch.argsort(edges.source, stable=True)
-    table = torch.full((n, int(count.max())), -1, dtype=torch.long)
-    rank = torch.arange(len(order)) - torch.repeat_interleave(count.cumsum(0) - count, count)
-    table[edges.source[order], rank] = order
-    return table
-
-
-def _chunks(slots: Int[Tensor, "n s"]) -> tuple[Tensor, ...]:
-    """The frames that edges leave, some at a time."""
-    frames = torch.nonzero((slots >= 0).any(1))[:, 0]
-    return frames.split(CHUNK) if len(frames) else ()
-
-
-def _linearise(scene: Scene, edges: Edges, pixels: Tensor, frames: Tensor, slots: Tensor, sigma: float) -> _Linear:
+def _seen(scene: Scene, edges: Edges, pixels: Tensor, frames: Tensor, slots: Tensor, sigma: float) -> _Seen:
     """All edges that leave these frames, weighted by Cauchy's 1 / (sigma^2 + |r|^2); points behind a camera by 0."""
     e = slots.clamp(min=0)
-    source, target = frames[:, None].expand_as(e), edges.target[e]
-    Y, T = reproject(scene, pixels, source, target)
+    Y, T = reproject(scene, pixels, frames[:, None].expand_as(e), edges.target[e])
     uv, front, J_Y, J_camera = project_with_jacobians(Y, scene.K, scene.lens)
     r = uv + scene.K[:2, 2] - edges.observed[e]
     w = edges.weight[e] * front * (slots >= 0)[..., None] / (1 + (r / sigma).square().sum(-1)) / sigma**2
-    q = scene.inverse_depth[frames][:, None, :, None, None]
-    J_target = J_Y @ torch.cat([(q * torch.eye(3).to(q)).expand(*Y.shape, 3), -hat(Y)], -1)
-    J_source = -J_target @ se3_adjoint(T)[..., None, :, :]
-    J_depth = (J_Y @ T[..., None, :3, 3:])[..., 0]
+    return _Seen(r, w, torch.einsum("csmka,csa->csmk", J_Y, T[..., :3, 3]), Y, T, J_Y, J_camera)
+
+
+def _linearise(
+    scene: Scene, edges: Edges, pixels: Tensor, frames: Tensor, slots: Tensor, seen: _Seen
+) -> tuple[Tensor, Tensor, Tensor]:
+    """J [c s m 2 6+g] by the pose of the target, log focal and the lens; what makes of it J @ both [c s 6+g 12+g], by
+    the poses of source and target and the camera, as a step of the source is one of the target, seen from there; and
+    which of the cameras' unknowns these are [c s 12+g]."""
+    J_Y, T, e = seen.J_points, seen.T_target_source, slots.clamp(min=0)
     d_ray = rays_by_camera(rays(pixels, scene.K, scene.lens), scene.lens)
-    J_camera = (J_Y @ torch.einsum("csab,mbg->csmag", T[..., :3, :2], d_ray)) + J_camera
-    six, last = torch.arange(6), 6 * len(scene.T_camera_world) + torch.arange(J_camera.shape[-1])
-    columns = torch.cat([6 * source[..., None] + six, 6 * target[..., None] + six, last.expand(*e.shape, -1)], -1)
-    return _Linear(r, w, torch.cat([J_source, J_target, J_camera], -1), J_depth, columns)
+    d_Y = torch.einsum("csab,mbg->csmag", T[..., :3, :2], d_ray)
+    J_camera = seen.J_camera + sum(J_Y[..., a, None] * d_Y[..., None, a, :] for a in range(3))
+    q = scene.inverse_depth[frames][:, None, :, None, None]
+    J = torch.cat([q * J_Y, torch.linalg.cross(seen.points[..., None, :], J_Y), J_camera], -1)
+    g = J_camera.shape[-1]
+    by_source = torch.cat([-se3_adjoint(T), T.new_zeros(*e.shape, g, 6)], -2)
+    both = torch.cat([by_source, torch.eye(6 + g).to(T).expand(*e.shape, -1, -1)], -1)
+    six, last = torch.arange(6), 6 * len(scene.T_camera_world) + torch.arange(g)
+    source, target = (6 * f[..., None] + six for f in (frames[:, None].expand_as(e), edges.target[e]))
+    return J, both, torch.cat([source, target, last.expand(*e.shape, -1)], -1)
 
 
-def _depths(scene: Scene, linear: _Linear, frames: Tensor, damping: float, prior: Tensor | None,
-            prior_weight: float) -> _Depths:
-    """The equations of these frames' anchors, over all edges that leave each."""
-    wq = linear.weight[..., None] * linear.J_depth
-    C, C_g = (wq * linear.J_depth).sum((1, 3)), (wq * linear.residual).sum((1, 3))
+def _of_depth(scene: Scene, seen: _Seen, frames: Tensor, prior: Tensor | None, prior_weight: float
+              ) -> tuple[Float[Tensor, "c m"], Float[Tensor, "c m"]]:
+    """Curvature and slope of the cost by these frames' inverse depths, over all edges that leave each."""
+    wq = seen.weight[..., None] * seen.J_depth
+    C, C_g = (wq * seen.J_depth).sum((1, 3)), (wq * seen.residual).sum((1, 3))
     if prior is not None:
         q, p = scene.inverse_depth[frames], prior[frames]
         C, C_g = C + prior_weight / q**2, C_g + prior_weight * torch.log(q / p) / q
-    E, columns = torch.einsum("csmk,csmka->csma", wq, linear.J), linear.columns
-    # the source frame and the camera stand in every slot of a row: summed here, before the outer product
-    E = torch.cat([E[..., :6].sum(1), E[..., 6:12].transpose(1, 2).flatten(2), E[..., 12:].sum(1)], -1)
+    return C, C_g
+
+
+def _coupling(seen: _Seen, J: Tensor, both: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+    """How inverse depths and cameras go together [c m p], and which unknowns of the cameras these are [c p]: the source
+    frame and the camera stand in every slot of a row, and are summed."""
+    E = (seen.weight[..., None] * seen.J_depth)[..., None] * J
+    E = E[..., 0, :] + E[..., 1, :]
+    by_target, by_camera = E[..., :6].transpose(1, 2).flatten(2), E[..., 6:].sum(1)
     columns = torch.cat([columns[:, 0, :6], columns[..., 6:12].flatten(1), columns[:, 0, 12:]], -1)
-    return _Depths(frames, E, columns, C * (1 + damping) + 1e-6, C_g)
+    return torch.cat([(E @ both[..., :6]).sum(1), by_target, by_camera], -1), columns
 
 
-def _reduce(scene: Scene, edges: Edges, pixels: Tensor, slots: Tensor, sigma: float, damping: float,
+def _reduce(scene: Scene, edges: Edges, pixels: Tensor, groups: list[Leaving], sigma: float, damping: float,
             prior: Tensor | None, prior_weight: float) -> _System:
     """Sum the camera system over chunks of source frames, the anchors' depths eliminated."""
     size = 6 * len(scene.T_camera_world) + 1 + len(scene.lens)
     system = _System(torch.zeros(size, size, dtype=torch.float64), torch.zeros(size, dtype=torch.float64), [])
-    for frames in _chunks(slots):
-        linear = _linearise(scene, edges, pixels, frames, slots[frames], sigma)
-        r, w, J = linear.residual, linear.weight[..., None], linear.J
-        H = torch.einsum("csmka,csmkb->csab", w[..., None] * J, J)
-        system.add(linear.columns, H, torch.einsum("csmk,csmka->csa", w * r, J))
-        system.add_diagonal(linear.columns, damping * torch.diagonal(H, dim1=-2, dim2=-1))
-        depths = _depths(scene, linear, frames, damping, prior, prior_weight)
-        E = depths.coupling
+    for frames, some in groups:
+        seen = _seen(scene, edges, pixels, frames, some, sigma)
+        J, both, columns = _linearise(scene, edges, pixels, frames, some, seen)
+        wJ = seen.weight[..., None, None] * J
+        H = both.mT @ torch.einsum("csmka,csmkb->csab", wJ, J) @ both
+        H.diagonal(dim1=-2, dim2=-1).mul_(1 + damping)
+        g = torch.einsum("csmk,csmka->csa", seen.residual, wJ)
+        system.add(columns, H, torch.einsum("csa,csab->csb", g, both))
+        E, columns = _coupling(seen, J, both, columns)
+        C, slope = _of_depth(scene, seen, frames, prior, prior_weight)
+        depths = _Depths(frames, E, columns, C * (1 + damping) + 1e-6, slope)
         E_C = E / depths.curvature[..., None]
-        system.add(depths.columns, -(E.mT @ E_C), -torch.einsum("cmp,cm->cp", E_C, depths.slope))
+        system.add(columns, -(E.mT @ E_C), -torch.einsum("cmp,cm->cp", E_C, slope))
         system.depths.append(depths)
     return system
 
@@ -164,15 +177,15 @@ def _apply(scene: Scene, step: Tensor, system: _System) -> Scene:
     return Scene(T, q, K, scene.lens + torch.tensor(lens).to(scene.lens))
 
 
-def _settled(scene: Scene, edges: Edges, pixels: Tensor, slots: Tensor, sigma: float, prior: Tensor | None,
+def _settled(scene: Scene, edges: Edges, pixels: Tensor, groups: list[Leaving], sigma: float, prior: Tensor | None,
              prior_weight: float) -> Scene:
     """One Gauss-Newton step of the depths alone. After a long step of the cameras the linear answer is off for a few
     depths, whose cost would have the whole step refused (embedded point iterations, Jeong et al. 2012)."""
     q = scene.inverse_depth.clone()
-    for frames in _chunks(slots):
-        own = _depths(scene, _linearise(scene, edges, pixels, frames, slots[frames], sigma), frames, 0.0, prior,
-                      prior_weight)
-        q[frames] = _stepped(q[frames], -own.slope / own.curvature)
+    for frames, some in groups:
+        seen = _seen(scene, edges, pixels, frames, some, sigma)
+        C, slope = _of_depth(scene, seen, frames, prior, prior_weight)
+        q[frames] = _stepped(q[frames], -slope / (C + 1e-6))
     return scene._replace(inverse_depth=q)
 
 
@@ -214,15 +227,15 @@ def bundle_adjust(
         fixed = torch.zeros(n, dtype=torch.bool)
         fixed[0] = True
     held = torch.cat([fixed.repeat_interleave(6), torch.full((1 + len(scene.lens),), not free_focal)])
-    slots, least, sd = _slots(edges, n), 1e-3 * damping, float("inf")
+    groups, least, sd = leaving(edges, n, CHUNK), 1e-3 * damping, float("inf")
     cost = _cost(scene, edges, pixels, sigma, prior, prior_weight)
     for _ in range(iterations):
-        system = _reduce(scene, edges, pixels, slots, sigma, damping, prior, prior_weight)
+        system = _reduce(scene, edges, pixels, groups, sigma, damping, prior, prior_weight)
         step, sd_now = _solve(system, held, 6 * n)
         trial = _apply(scene, step, system)
         del system  # before the next one is made
         for _ in range(settle):
-            trial = _settled(trial, edges, pixels, slots, sigma, prior, prior_weight)
+            trial = _settled(trial, edges, pixels, groups, sigma, prior, prior_weight)
         trial_cost = _cost(trial, edges, pixels, sigma, prior, prior_weight)
         if trial_cost < cost:
             gain, scene, cost, sd = cost - trial_cost, trial, trial_cost, sd_now

@@ -7,7 +7,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from epipole.geometry.anchors import BEHIND, Edges, Scene, project, rays, reproject, residuals, robust_cost, triangulate
+from epipole.geometry.anchors import (
+    BEHIND,
+    Edges,
+    Scene,
+    leaving,
+    project,
+    rays,
+    reproject,
+    residuals,
+    robust_cost,
+    triangulate,
+)
 from epipole.geometry.motion import se3, se3_exp, se3_inverse
 from tests.geometry.planted import F64, noisy, planted, points
 
@@ -151,6 +162,20 @@ def test_subsets_join_to_the_whole():
     parts = [edges.subset(edges.source == i) for i in range(4)]
     for whole, *fields in zip(edges, *parts, strict=True):
         assert torch.equal(whole, torch.cat(fields))  # planted edges are sorted by source
+
+
+def test_every_edge_leaves_its_frame_once_and_little_is_padded():
+    _, edges, _ = planted(9, 3)
+    some = edges.subset(edges.target <= (5 * edges.source) % 9)  # none leaves the first frame
+    groups = leaving(some, 9, 2)
+    found = {int(frame): row[row >= 0].tolist() for group in groups for frame, row in zip(*group, strict=True)}
+    assert found == {i: torch.nonzero(some.source == i)[:, 0].tolist() for i in range(1, 9)}
+    assert [len(group.frames) for group in groups] == [2, 2, 2, 2]
+    assert all(bool((group.edges[-1] >= 0).all()) for group in groups)
+    widths = [group.edges.shape[1] for group in groups]
+    assert widths == sorted(widths)
+    assert widths[0] < widths[-1]
+    assert leaving(edges.subset(edges.source < 0), 9, 2) == []
 
 
 @pytest.mark.parametrize("targets", [[1], [1, 2, 3]])
