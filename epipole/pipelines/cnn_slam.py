@@ -28,7 +28,7 @@ from ..geometry.warp import reproject
 from ..types.predictions import Depth, Motion
 from ..types.views import Views
 from . import direct, key_frames, loops, narrow_stereo
-from .key_frames import KeyFrame, inherit, matched_scale, relative_scale
+from .key_frames import KeyFrame, inherit, matched_scale, met, relative_scale
 from .mapping import DepthMethod
 from .narrow_stereo import LogDepth
 from .place_file import PlaceFile
@@ -131,7 +131,7 @@ class CnnSlam:
         log = torch.where(hit, z, 1).log()
         shift = (log - own.log)[hit].median() if hit.any() else 0.0
         carried = LogDepth(log, torch.where(hit, variance + self.config.depth.propagation**2, torch.inf))
-        joined = narrow_stereo.fused(own._replace(log=own.log + shift), carried)
+        joined = met(own._replace(log=own.log + shift), carried)
         return Depth(depth=joined.log.exp(), log_variance=joined.variance.log())
 
     @torch.no_grad()

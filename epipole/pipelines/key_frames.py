@@ -85,19 +85,26 @@ def matched_scale(new: KeyFrame, key: KeyFrame, T_key_new: Float[Tensor, "4 4"])
 
 
 def initial_variance(new: KeyFrame, key: KeyFrame, T_key_new: Float[Tensor, "4 4"], config: Config) -> KeyFrame:
-    """U_k(u) = (D_k(u) - D_j(v))^2 (eq. 4), between what the network may err at least and what it may at most. Pixels
-    that the key frame does not see, or whose place is hidden there, keep what the network says."""
+    """U_k(u) = (D_k(u) - D_j(v))^2 (eq. 4), between what the network says or may err at least and what it may at most:
+    that two of its words agree does not make it surer than it is. Pixels that the key frame does not see, or whose
+    place is hidden there, keep what the network says."""
     seen = seen_in(key, new, T_key_new)
-    variance = seen.farther.square().clamp(config.least**2, config.prior**2)
+    variance = torch.maximum(seen.farther.square(), new.depth.variance).clamp(config.least**2, config.prior**2)
     known = seen.inside & (seen.farther > -config.hidden)
     return new._replace(depth=new.depth._replace(variance=torch.where(known, variance, new.depth.variance)))
 
 
 def propagated(new: KeyFrame, key: KeyFrame, T_key_new: Float[Tensor, "4 4"], config: Config) -> KeyFrame:
-    """The new frame's depth joined with the key frame's, whose variance becomes U~ = (D_j / D_k) U_j + sigma_p^2: of
+    """The new frame's depth met with the key frame's, whose variance becomes U~ = (D_j / D_k) U_j + sigma_p^2: of
     log depth, with the square of the ratio."""
     seen = seen_in(key, new, T_key_new)
     ratio = seen.z / new.depth.log.exp()
     known = seen.inside & (seen.farther > -config.hidden)
     carried = torch.where(known, ratio.square() * seen.variance + config.propagation**2, torch.inf)
-    return new._replace(depth=fused(new.depth, LogDepth(new.depth.log + seen.farther, carried)))
+    return new._replace(depth=met(new.depth, LogDepth(new.depth.log + seen.farther, carried)))
+
+
+def met(own: LogDepth, carried: LogDepth) -> LogDepth:
+    """The mean of a network's word and of what was carried to it, by inverse variance as in the paper, but no surer
+    than the surer of both: the network spoke in both, and errs alike."""
+    return fused(own, carried)._replace(variance=torch.minimum(own.variance, carried.variance))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, get_type_hints
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from ..engine.fit import torch_device
@@ -31,7 +31,7 @@ from ..types.errors import InputError
 from ..types.predictions import Depth, Prediction
 from ..types.views import Views
 from .description import plain, write_description
-from .learn_video.cache import Rows, RowWriter
+from .learn_video.cache import RowWriter
 from .learn_video.correspond import KeyImages
 from .learn_video.describe import PNG_SCALE
 from .learn_video.export import from_first_camera, write_frames, write_path
@@ -40,6 +40,7 @@ from .learn_video.fuse import fuse
 from .learn_video.predict import Predicted
 from .learn_video.solve import network_intrinsics, network_size
 from .reconstruction import write_models
+from .slam_depth import SlamDepth
 from .slam_folder import begin_anew, claim, is_whole
 from .train import installed, load_model, versions
 
@@ -93,7 +94,7 @@ def slam(
         K_small = network_intrinsics(torch.from_numpy(K), (footage.width, footage.height), size)
         times = _watch(seer, footage, K_small, size, out / "work", progress)
         about = _about(footage, seer, K, given, size, len(times), arguments)
-        _write(out, footage, seer, K, size, times, about)
+        _write(out, footage, seer, K_small, size, times, about)
         phases = [{"name": "slam", "seconds": round(time.monotonic() - began, 1)}]
         write_description(out, about | {"phases": phases, "finished": True})
     return out
@@ -179,28 +180,20 @@ def _rows(log: Tensor, log_variance: Tensor) -> np.ndarray:
 
 
 def _write(
-    out: Path, footage: Footage, seer: CnnSlam, K: Float64[np.ndarray, "3 3"], size: tuple[int, int],
+    out: Path, footage: Footage, seer: CnnSlam, K_small: Float[Tensor, "3 3"], size: tuple[int, int],
     times: Float64[np.ndarray, "f"], about: dict[str, Any],
 ) -> None:
     """Everything but run.yaml, in the unit of the first key frame; loops are closed before."""
     path = from_first_camera(seer.result().T_first_camera.double().numpy())
-    units = np.log(seer.units().numpy())
-    frames, keys = Rows(out / "work" / "frames.npy"), Rows(out / "work" / "keys.npy")
-    number_of = {frame: k for k, frame in enumerate(seer.key_frames)}
-
-    def known(frame: int) -> Predicted:
-        log, log_variance = keys[number_of[frame]] if frame in number_of else frames[frame]
-        return Predicted(np.exp(log + units[frame]).astype(np.float32), log_variance)
-
+    known = SlamDepth(out / "work", seer, path, K_small)
     images = KeyImages.write(out / "work" / "key_images", footage, seer.key_frames, size)
     typical = float(np.median([np.median(known(frame).depth) for frame in seer.key_frames]))
-    about["depth"] |= {"png_scale": PNG_SCALE / typical, "typical": typical}
+    about["depth"] |= {"png_scale": PNG_SCALE / typical, "typical": typical, "doubt": known.doubt}
     write_description(out, about)
     write_frames(out, footage, len(times), _each(footage, size, known), about["depth"]["png_scale"])
     lengths = lengths_text(about)
     write_path(out, times, path, lengths)
-    K_small = network_intrinsics(torch.from_numpy(K), (footage.width, footage.height), size).double().numpy()
-    cloud = fuse(images, path[seer.key_frames], K_small, lambda k: known(seer.key_frames[k]), typical)
+    cloud = fuse(images, path[seer.key_frames], K_small.double().numpy(), lambda k: known(seer.key_frames[k]), typical)
     ply.write(out / "cloud.ply", cloud.points, cloud.colours, lengths)
     write_models(RunFiles(out), footage, cloud.points, cloud.colours)
     about["left_out"] = cloud.left_out

@@ -54,11 +54,33 @@ def test_variance_is_how_far_both_disagree(pair):
     new, key, T = pair
     right = torch.arange(W).expand(1, 1, H, W) >= W // 2
     off = new._replace(depth=new.depth._replace(log=new.depth.log - 0.2 * right))  # nearer: not hidden
+    off = off._replace(depth=off.depth._replace(variance=torch.full((1, 1, H, W), 0.02**2)))
     found = initial_variance(off, key, T, CONFIG).depth.variance
     seen = seen_in(key, off, T).inside
     torch.testing.assert_close(found[seen & right], torch.full_like(found[seen & right], 0.04), rtol=0.25, atol=0)
     torch.testing.assert_close(found[seen & ~right], torch.full_like(found[seen & ~right], CONFIG.least**2))
     assert (found[~seen] == off.depth.variance[~seen]).all()
+
+
+def test_agreement_makes_a_network_no_surer_than_it_says(pair):
+    """One that errs in the same way in both frames agrees with itself."""
+    new, key, T = pair
+    said = torch.linspace(CONFIG.least, 0.2, W).square().expand(1, 1, H, W)
+    new = new._replace(depth=new.depth._replace(variance=said))
+    torch.testing.assert_close(initial_variance(new, key, T, CONFIG).depth.variance, said)
+    chain = new
+    for _ in range(5):
+        chain = inherit(new, chain, torch.eye(4), CONFIG)
+    inner = (..., slice(1, -1), slice(1, -1))
+    torch.testing.assert_close(chain.depth.variance[inner], said[inner])
+
+
+def test_what_was_measured_is_surer_than_the_networks_word(pair):
+    _, key, _ = pair
+    sure = key._replace(depth=key.depth._replace(variance=torch.full((1, 1, H, W), 0.01**2)))
+    inner = (..., slice(1, -1), slice(1, -1))
+    found = propagated(key, sure, torch.eye(4), CONFIG).depth.variance[inner]
+    torch.testing.assert_close(found, torch.full_like(found, 0.01**2 + CONFIG.propagation**2))
 
 
 def test_what_is_hidden_inherits_nothing(pair):
@@ -72,11 +94,11 @@ def test_depth_is_carried_by_inverse_variance(pair):
     _, key, _ = pair
     new = scaled(key, 0.8)
     still = propagated(new, key, torch.eye(4), CONFIG)
-    share = 0.04 / (0.04 + 0.04 + CONFIG.propagation**2)
+    share = 0.04 / (0.04 + 0.04 + CONFIG.propagation**2)  # of what is carried
     inner = (..., slice(1, -1), slice(1, -1))  # rounding puts some of the border outside
     log, variance = still.depth.log[inner], still.depth.variance[inner]
     torch.testing.assert_close(log, new.depth.log[inner] + share * torch.tensor(1 / 0.8).log())
-    torch.testing.assert_close(variance, torch.full_like(variance, 0.04 * (1 - share)))
+    torch.testing.assert_close(variance, torch.full_like(variance, 0.04))
 
 
 def test_a_sure_key_frame_mends_a_wrong_new_one(pair):

@@ -11,6 +11,7 @@ from epipole.api import Run
 from epipole.formats.run import RunFiles
 from epipole.recipes import slam as recipe
 from epipole.recipes.judge_run import judge_run
+from epipole.recipes.learn_video.doubt import SHARED_BY_ALL
 from epipole.recipes.slam import Model, depth_method, open_model, slam
 from epipole.recipes.train import save_model
 from epipole.systems import load, presets
@@ -92,6 +93,7 @@ def test_the_run_has_what_others_open(run):
     assert "report" in opened.report().name
     assert opened.about["pipeline"]["name"] == "cnn_slam"
     assert opened.about["key_frames"][0] == 0
+    assert opened.about["depth"]["doubt"] >= SHARED_BY_ALL
     assert list(opened.about["left_out"]) == ["far", "unsure", "edge", "contradicted"]
 
 
