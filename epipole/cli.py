@@ -152,7 +152,8 @@ def _train(options: Namespace) -> None:
 
     folder = train(options.system, options.data, options.out, options.preset, options.steps, options.frames,
                    options.gap, options.width, options.intrinsics, options.seed, options.device,
-                   augment=options.augment, staged=options.staged, bf16=options.bf16)
+                   augment=options.augment, staged=options.staged, bf16=options.bf16, rate=options.rate,
+                   final=options.final, batch=options.batch)
     print(folder / "model.safetensors")
 
 

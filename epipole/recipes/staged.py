@@ -25,13 +25,13 @@ class Stage:
 
 @dataclass(frozen=True)
 class Schedule:
-    """The stages in their order. The learning rate of each falls by a cosine to the share `final`; `relative`: rates
-    are shares of the one that is asked for, and fall as is asked for."""
+    """The stages in their order, with the paper's learning rates. Asked for another rate, the first stage has that one,
+    and the others are in proportion. Each falls by a cosine to the share `final`, or to what is asked for if that is
+    less."""
 
     stages: tuple[Stage, ...]
     final: float = 1.0
     weight_decay: float = 0.0
-    relative: bool = False
 
     @property
     def steps(self) -> int:
@@ -40,11 +40,10 @@ class Schedule:
 
     def how(self, stage: Stage, asked: Train) -> Train:
         """To train one of the stages, where the whole is asked for like this."""
-        rate, final = stage.learning_rate, self.final
-        if self.relative:
-            rate, final = rate * asked.learning_rate, asked.final
-        return replace(asked, steps=max(1, round(asked.steps * stage.steps / self.steps)), learning_rate=rate,
-                       final=final, weight_decay=self.weight_decay)
+        share = stage.learning_rate / self.stages[0].learning_rate
+        return replace(asked, steps=max(1, round(asked.steps * stage.steps / self.steps)),
+                       learning_rate=share * asked.learning_rate, final=min(self.final, asked.final),
+                       weight_decay=self.weight_decay)
 
 
 SCHEDULES = {
@@ -61,7 +60,7 @@ SCHEDULES = {
                                                             for k in (6, 5, 4, 3, 2, 1)))),
     "unflow": Schedule((Stage("all_seen", 500_000, 1e-4), Stage("occlusion", 500_000, 1e-5))),
     # what learned weights have brought near is refined (Kendall & Cipolla 2017); how long and how fast is ours
-    "posenet_geometric": Schedule((Stage("learned", 1, 1.0), Stage("geometric", 1, 0.3)), relative=True),
+    "posenet_geometric": Schedule((Stage("learned", 1, 2e-4), Stage("geometric", 1, 6e-5))),
 }
 """The steps, rates and batches of the papers."""
 

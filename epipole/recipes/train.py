@@ -42,7 +42,7 @@ def train(
     staged: bool = False,
 ) -> System:
     """Train a system, write the folder `out`, and return the system in eval mode; `staged`: in the stages of its paper,
-    which share the steps as there and have their own learning rates.
+    which share the steps, and whose learning rates are in proportion, as there.
 
     `data` says what the samples follow from, in values that JSON knows (see `samples.described`): it stands in
     run.yaml, and a training on other data is another training. What it calls `data` is a name, which binds nothing.

@@ -84,13 +84,14 @@ def test_stages_share_the_steps_and_samples_as_the_schedule_does(tmp_path, monke
         asked.append((checkpoint.stem, batches, how.steps, how.learning_rate, how.final, how.weight_decay))
 
     monkeypatch.setattr("epipole.recipes.staged.fit", told)
-    fit_in_stages(made("demon"), lambda size: size, SCHEDULES["demon"], Train(steps=4250), 32, tmp_path)
+    fit_in_stages(made("demon"), lambda size: size, SCHEDULES["demon"], Train(4250, learning_rate=2.5e-4), 32, tmp_path)
     assert asked[0] == ("flow1", 32, 1000, 2.5e-4, 0.005, 4e-4)
+    assert asked[1][3] == pytest.approx(2e-4)
     assert asked[4][:3] == ("iterative", 8, 1500)
     assert sum(steps for _, _, steps, *_ in asked) == 4250
 
 
-def test_rates_may_be_shares_of_the_one_that_is_asked_for():
+def test_rates_are_in_proportion_to_the_one_that_is_asked_for():
     schedule, asked = SCHEDULES["posenet_geometric"], Train(steps=100, learning_rate=1e-3, final=0.05)
     first, second = (schedule.how(stage, asked) for stage in schedule.stages)
     assert (first.steps, first.learning_rate, first.final) == (50, 1e-3, 0.05)

@@ -117,7 +117,7 @@ def test_what_is_trained_is_judged_on_worse_images_too_without_training_again(pa
 def test_those_that_have_stages_are_trained_in_them_where_that_is_asked_for(pairs, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="in stages"):
         bench(asked(pairs, staged=True), tmp_path / "none")
-    monkeypatch.setitem(SCHEDULES, "toystereo", Schedule((Stage("near", 1, 1.0), Stage("far", 2, 0.5)), relative=True))
+    monkeypatch.setitem(SCHEDULES, "toystereo", Schedule((Stage("near", 1, 1.0), Stage("far", 2, 0.5))))
     monkeypatch.setattr(load("toystereo"), "stages",
                         lambda self: dict.fromkeys(("near", "far"), (("net",), self.loss)))
     results = bench(asked(pairs, staged=True, seeds=1, steps=6), tmp_path / "out")
