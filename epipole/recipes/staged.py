@@ -60,7 +60,7 @@ SCHEDULES = {
                                                             for k in (6, 5, 4, 3, 2, 1)))),
     "unflow": Schedule((Stage("all_seen", 500_000, 1e-4), Stage("occlusion", 500_000, 1e-5))),
     # what learned weights have brought near is refined (Kendall & Cipolla 2017); how long and how fast is ours
-    "posenet_geometric": Schedule((Stage("learned", 1, 2e-4), Stage("geometric", 1, 6e-5))),
+    "posenet_geometric": Schedule((Stage("learned", 3, 2e-4), Stage("geometric", 1, 2e-5))),
 }
 """The steps, rates and batches of the papers."""
 

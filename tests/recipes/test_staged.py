@@ -94,8 +94,8 @@ def test_stages_share_the_steps_and_samples_as_the_schedule_does(tmp_path, monke
 def test_rates_are_in_proportion_to_the_one_that_is_asked_for():
     schedule, asked = SCHEDULES["posenet_geometric"], Train(steps=100, learning_rate=1e-3, final=0.05)
     first, second = (schedule.how(stage, asked) for stage in schedule.stages)
-    assert (first.steps, first.learning_rate, first.final) == (50, 1e-3, 0.05)
-    assert (second.steps, second.learning_rate, second.final) == (50, pytest.approx(3e-4), 0.05)
+    assert (first.steps, first.learning_rate, first.final) == (75, 1e-3, 0.05)
+    assert (second.steps, second.learning_rate, second.final) == (25, pytest.approx(1e-4), 0.05)
 
 
 def test_a_training_in_stages_leaves_its_model_and_is_another_training(tiny, tmp_path):
