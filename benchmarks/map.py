@@ -101,13 +101,13 @@ def known(points: np.ndarray, views: list[Views]) -> np.ndarray:
     return seen
 
 
-def covered(run: RunFiles, truth: Truth) -> float:
-    """Share of pixels whose log depth, under one scale for the clip, lies in the interval the run gives it."""
+def covered(run: RunFiles, truth: Truth, intervals: tuple[float, ...] = (INTERVAL,)) -> list[float]:
+    """Share of pixels whose log depth, under one scale for the clip, lies in each of the intervals the run gives it."""
     assert truth.depth is not None
-    protocol = DepthUncertaintyProtocol(depth=of_the_clip(None), intervals=(INTERVAL,))
-    scores = judge_depth_uncertainty(_Uncertain(_Frames(run, truth.depth, SOME)), protocol)
-    (score,) = (s for s in scores if s.name == f"coverage_error_{round(100 * INTERVAL)}")
-    return float(score.protocol.rsplit(" % covered", 1)[0].rsplit(" ", 1)[1]) / 100
+    protocol = DepthUncertaintyProtocol(depth=of_the_clip(None), intervals=intervals)
+    scores = {s.name: s for s in judge_depth_uncertainty(_Uncertain(_Frames(run, truth.depth, SOME)), protocol)}
+    told = [scores[f"coverage_error_{round(100 * interval)}"].protocol for interval in intervals]
+    return [float(words.rsplit(" % covered", 1)[0].rsplit(" ", 1)[1]) / 100 for words in told]
 
 
 class Laid(NamedTuple):
@@ -190,7 +190,7 @@ def main() -> None:
           f"| {100 * INTERVAL:.0f} % interval | s | MB |\n|" + "---|" * 10)
     found = laid(surface.vertices.double().numpy())
     print(judge.row(options.run.name, found, surface.faces.numpy(),
-                    f"| {covered(run, truth):.3f} | {seconds:.0f} | {megabytes:.0f} |"), flush=True)
+                    f"| {covered(run, truth)[0]:.3f} | {seconds:.0f} | {megabytes:.0f} |"), flush=True)
     if options.swap:
         unit, path = float(laid.c), truth.T_world_camera.copy()
         path[:, :3, 3] /= unit

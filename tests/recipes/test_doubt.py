@@ -26,6 +26,17 @@ def test_doubt_is_how_much_larger_errors_are_than_claimed(real):
     assert doubt(pairs, K) == pytest.approx(SHARED_BY_ALL * real, rel=0.05)
 
 
+def test_intervals_hold_what_they_say_where_views_share_more_of_their_errors_than_they_do_not():
+    """Their common part has 1.9 times the variance of what two views differ by: found in real clips, not here."""
+    common = [noise(0.01 * 1.9**0.5, 20 + i) for i in range(4)]
+    errors = [[shared + noise(0.01, seed) for seed in (i, 9 + i)] for i, shared in enumerate(common)]
+    told = 0.01 * doubt([Two(flat(a, 0.01), flat(b, 0.01), STILL) for a, b in errors], K)
+    every = torch.stack([error for two in errors for error in two]).abs()
+    for interval, deviations in ((50, 0.674), (90, 1.645)):
+        held = 100 * float((every < deviations * told).double().mean())
+        assert held == pytest.approx(interval, abs=4)
+
+
 def test_the_surer_of_two_does_not_hide_the_other():
     """Differences are held against both claims together."""
     pairs = [Two(flat(noise(0.03, 1), 0.03), flat(noise(0.001, 2), 0.001), STILL)]

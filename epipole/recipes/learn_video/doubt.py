@@ -12,8 +12,12 @@ from ...geometry.sample import sample
 
 ONE_SIGMA = 68.27       # per cent of a Gaussian that lie within one deviation
 ANOTHER = 0.7           # of log depth: what is farther apart is another surface, hidden from one of the two
-SHARED_BY_ALL = 1.7     # what all views of a clip err alike does not show between them: deviations times this
 LEAST = 1000            # points below which nothing is known
+
+SHARED_BY_ALL = 1.7
+"""What all views of a clip err alike (one network, one path, flow that fails at the same places) does not show between
+them: deviations are so many times as large. Chosen by hand, once, on the red kitchen and a rendered room, so that
+intervals of 50 % hold about half of the pixels; KITTI had no say (`benchmarks/doubt.py`, docs/results/map.md)."""
 
 
 class Two(NamedTuple):
