@@ -336,8 +336,8 @@ def test_train_leaves_a_model(truth, tmp_path, capsys):
 
 
 def test_train_is_told_how_fast_and_from_how_much_to_learn(truth, tmp_path):
-    assert main(["train", "sfmlearner", "--data", str(truth), "--steps", "1", "--width", "32", "-o", str(tmp_path / "m"),
-                 "--rate", "5e-4", "--final", "0.05", "--batch", "2", "--device", "cpu"]) == 0
+    assert main(["train", "sfmlearner", "--data", str(truth), "--steps", "1", "--width", "32", "-o",
+                 str(tmp_path / "m"), "--rate", "5e-4", "--final", "0.05", "--batch", "2", "--device", "cpu"]) == 0
     asked = yaml.safe_load((tmp_path / "m" / "run.yaml").read_text())["arguments"]
     assert (asked["learning_rate"], asked["final"], asked["batch_size"]) == (5e-4, 0.05, 2)
 
