@@ -68,8 +68,9 @@ def noise(size: Size) -> Views:
     disparity = K[..., :1, :1, None] * BASELINE / depth
     return Views(
         image=torch.rand(1, size.views, 3, size.height, size.width), K=K, T_world_camera=pose, depth=depth,
-        depth_valid=known, flow=shifted(-disparity), flow_valid=known, backward_flow=shifted(disparity),
-        backward_flow_valid=known, occlusion=~known, instance=known.long() - 1, disparity=disparity,
+        depth_valid=known, flow=shifted(-disparity), flow_valid=known, flow_known=known,
+        backward_flow=shifted(disparity), backward_flow_valid=known, occlusion=~known,
+        instance=known.long() - 1, disparity=disparity,
         disparity_valid=known, baseline=torch.full((1, size.views), BASELINE),
         imu=torch.randn(1, size.views, READINGS, 6), focus=torch.linspace(1, 10, size.views)[None])
 

@@ -8,6 +8,7 @@ RUN is a finished run of TRUTH's images, TRUTH a plain folder with depth and pos
 
 import argparse
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,9 +28,10 @@ NAMES = ("abs_rel", "delta_1", "ate", "coverage_error_50", "coverage_error_90", 
 
 def see(clip: Path, run: Path, out: Path) -> str:
     """Runs `epipole slam`, and says what it took; nothing if it had been done before."""
-    if is_whole(out):
-        return "seen before: what it took is not known"
+    before = (out / "work").exists() and is_whole(out)
     subprocess.run([sys.executable, "-m", "epipole", "slam", clip, "--model", run, "-o", out], check=True)
+    if before:
+        return "seen before: what it took is not known"
     used, frames = resource.getrusage(resource.RUSAGE_CHILDREN), len(RunFiles(out).path)
     pace = frames / (used.ru_utime + used.ru_stime)
     return f"{pace:.1f} frames per second of processor time, files and report included; {used.ru_maxrss / 1024:.0f} MB"
@@ -61,10 +63,10 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=120)
     options = parser.parse_args()
     truth, clip = read_truth(options.truth), options.out / "clip"
-    clip.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(clip, ignore_errors=True)
+    clip.mkdir(parents=True)
     for image in truth.images[: options.frames]:
-        if not (clip / image.name).exists():
-            (clip / image.name).symlink_to(image.resolve())
+        (clip / image.name).symlink_to(image.resolve())
     print(see(clip, options.run, options.out / "run"))
     seen, taught = RunFiles(options.out / "run"), RunFiles(options.run)
     keys = [k for k in seen.about["key_frames"] if k < len(seen.path)]

@@ -175,7 +175,7 @@ def train(
     frames: int | None = None, gap: int = 1, width: int = 256,
     intrinsics: tuple[float, float, float, float] | str | Path | None = None,
     seed: int = 0, device: str = "auto", quiet: bool = False, augment: bool = False, staged: bool = False,
-    bf16: bool = False, rate: float = 2e-4, final: float = 1.0, batch: int = 4,
+    bf16: bool = False, rate: float | None = None, final: float = 1.0, batch: int = 4,
 ) -> Path:
     """Trains a system of the table of contents on some footage, and returns the folder of the results with its
     model.safetensors (`epipole.recipes.train.load_model` opens it).
@@ -187,9 +187,8 @@ def train(
     intrinsics  fx, fy, cx, cy in pixels of the footage, or a file with the 3x3 matrix; a plain folder may bring its own
     augment     show every sample through another window under another light each time; for flow and stereo
     staged      in the stages of the system's paper, which share the steps; bf16: networks compute in bfloat16
-    rate        of learning, of which a cosine leaves the share `final` at the end; `batch` samples a step
+    rate        of learning (2e-4; staged: the paper's, in the first stage), of which a cosine leaves the share `final`
     """
-    from .engine.fit import Train
     from .engine.log import Progress
     from .recipes import train as training
     from .recipes.samples import Shape, described, parse_all, samples, world_for
@@ -205,7 +204,7 @@ def train(
     named, shape = parse_all(data), Shape(frames or training.views_in_sample(system, preset), gap, width)
     source = samples(named, needs, shape, folder / "work", K)
     source = augmented(source, needs, system) if augment else source
-    how = Train(steps, learning_rate=rate, final=final, bf16=bf16, seed=seed, device=device)
+    how = training.asked(system, staged, rate, steps=steps, final=final, bf16=bf16, seed=seed, device=device)
     with nullcontext() if quiet else Progress() as progress:
         training.train(system, source, preset, how, folder, batch, progress,
                        data=described(named, shape, K) | {"augment": augment}, staged=staged)

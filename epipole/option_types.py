@@ -18,6 +18,14 @@ def positive(text: str) -> float:
     return value
 
 
+def share(text: str) -> float:
+    """A positive number of at most 1."""
+    value = positive(text)
+    if value > 1:
+        raise argparse.ArgumentTypeError(f"{text} is more than 1, and no share")
+    return value
+
+
 def count(text: str) -> int:
     """A whole number of at least 1."""
     value = int(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .option_types import count, intrinsics, natural, out, pixel, positive, seeded, words
+from .option_types import count, intrinsics, natural, out, pixel, positive, seeded, share, words
 
 
 def train(sub: argparse.ArgumentParser) -> None:
@@ -21,7 +21,7 @@ def train(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--gap", type=count, default=1, metavar="N",
                      help="frames from one of a clip to the next (default: 1)")
     sub.add_argument("--width", type=count, default=256, metavar="PX", help="of the images (default: 256)")
-    pace(sub)
+    pace(sub, None, "2e-4; with --staged that of the paper's first stage")
     sub.add_argument("--augment", action="store_true",
                      help="show every sample through another window under another light each time; flow and stereo")
     sub.add_argument("--staged", action="store_true",
@@ -34,12 +34,12 @@ def train(sub: argparse.ArgumentParser) -> None:
     seeded(sub)
 
 
-def pace(sub: argparse.ArgumentParser) -> None:
-    """How much a step learns from, and how fast."""
+def pace(sub: argparse.ArgumentParser, rate: float | None, usual: str) -> None:
+    """How much a step learns from, and how fast: `rate` where nobody says, which is `usual` in words."""
     sub.add_argument("--batch", type=count, default=4, metavar="N", help="samples a step (default: 4)")
-    sub.add_argument("--rate", type=positive, default=2e-4, metavar="R",
-                     help="learning rate; of the first stage, if there are several (default: 2e-4)")
-    sub.add_argument("--final", type=positive, default=1.0, metavar="S",
+    sub.add_argument("--rate", type=positive, default=rate, metavar="R",
+                     help=f"learning rate; of the first stage, if there are several (default: {usual})")
+    sub.add_argument("--final", type=share, default=1.0, metavar="S",
                      help="share of it that is left at the end, after a cosine (default: 1)")
 
 
@@ -71,7 +71,7 @@ def bench(sub: argparse.ArgumentParser) -> None:
                      help="judge on worse test images, too, a table for each: dark, blur")
     sub.add_argument("--colmap", action="store_true", help="motion: COLMAP beside the baselines (needs pycolmap)")
     sub.add_argument("--world-frames", type=count, default=64, metavar="N", help="length of a world (default: 64)")
-    pace(sub)
+    pace(sub, 2e-4, "2e-4")
     sub.add_argument("--augment", action="store_true", help="as for train; flow and stereo")
     sub.add_argument("--staged", action="store_true", help="as for train; those that have stages")
     sub.add_argument("--bf16", action="store_true", help="as for train")

@@ -147,6 +147,7 @@ def test_what_the_user_can_mend_is_one_sentence(run, truth, tmp_path, monkeypatc
     ["world", "room"], ["world", "room", "-o", "w", "--frames", "0"], ["bench", "chess"],
     ["bench", "depth", "--steps", "5", "--minutes", "1"], ["learn", "a.mp4", "--seed", str(2**70)],
     ["learn", "a.mp4", "--seed", "-1"], ["train", "vid2depth", "--data", "a", "--seed", str(2**64)],
+    ["train", "vid2depth", "--data", "a", "--final", "1.5"],
     ["world", "room", "-o", "w", "--seed", "-1"], ["saliency", "m", "room:0", "--at", "3"]])
 def test_a_command_that_makes_no_sense_ends_with_2(command, capsys):
     with pytest.raises(SystemExit) as end:

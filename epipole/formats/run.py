@@ -52,7 +52,7 @@ class FrameArrays(Sequence[Float32[np.ndarray, "h w"]]):
             self._archive = np.load(path)
             self._names = sorted(self._archive.files)
         except DAMAGED as error:
-            raise InputError(f"{path} is missing or damaged; the same `epipole learn` again finishes a run") from error
+            raise InputError(f"{path} is missing or damaged; the same command again finishes a run") from error
 
     def __len__(self) -> int:
         return len(self._names)

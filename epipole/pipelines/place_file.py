@@ -30,7 +30,10 @@ class PlaceFile(Sequence[Place]):
         """Writes the next one, or the last one anew."""
         if number not in (len(self), len(self) - 1):
             raise ValueError(f"place {number} of {len(self)} is neither the next nor the last one")
-        self._begins[number:] = [self._file.seek(0, os.SEEK_END)]
+        begin = self._begins[number] if number < len(self) else self._file.seek(0, os.SEEK_END)
+        self._file.seek(begin)
+        self._file.truncate()
+        self._begins[number:] = [begin]
         for part in (place.features.points, place.features.words.half(), place.depth):
             np.save(self._file, part.numpy())
 

@@ -42,7 +42,7 @@ def judge_run(
     run, truth = RunFiles(run_folder), read_truth(truth_folder)
     if len(run.depth) != len(run.path):
         raise InputError(f"the run has {len(run.path)} frames with a pose and {len(run.depth)} with depth; "
-                         "the same `epipole learn` again finishes it")
+                         "the same command again finishes it")
     check_same_clip(truth, len(run.path), run.image_size)
     scores = []
     if truth.depth is not None:

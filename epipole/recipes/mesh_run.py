@@ -53,7 +53,7 @@ def mesh_run(
     """
     run = RunFiles(folder)
     if not run.finished:
-        raise InputError(f"{folder} is not finished; the same `epipole learn` again finishes it")
+        raise InputError(f"{folder} is not finished; the same command again finishes it")
     footage, typical = footage_of(run, clip), float(run.about["depth"]["typical"])
     usual = VOXEL * typical
     config = Config(voxel or usual, TRUNCATION, FAR * typical, sure=usually(run), least_weight=LEAST_WEIGHT)

@@ -37,7 +37,7 @@ def scale_run(folder: str | Path, known: Known, footage: str | Path | None = Non
     finish_interrupted(Path(folder))
     run = RunFiles(folder)
     if not run.finished:
-        raise InputError(f"{folder} is not finished; the same `epipole learn` again finishes it")
+        raise InputError(f"{folder} is not finished; the same command again finishes it")
     return _rescaled(run, known, footage)
 
 

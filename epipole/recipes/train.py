@@ -81,6 +81,13 @@ def train(
     return system
 
 
+def asked(name: str, staged: bool, rate: float | None, **others: Any) -> Train:
+    """How a system is to be trained, at its usual learning rate where none is given: staged, that of the first stage of
+    its paper. Raises InputError for stages where there are none."""
+    usual = schedule_of(name).stages[0].learning_rate if staged else DEFAULT.learning_rate
+    return Train(learning_rate=usual if rate is None else rate, **others)
+
+
 def views_in_sample(name: str, preset: str) -> int:
     """How many views a sample has where nobody says: as many as the preset's focal stacks have slices, or a clip of 3.
     Raises InputError for a name that is not in the table."""

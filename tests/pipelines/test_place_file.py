@@ -42,6 +42,10 @@ def test_the_last_one_may_change_and_others_not(tmp_path):
     file.put(0, place(0))
     file.put(1, place(1))
     file.put(1, place(2, 30))
+    whole = file._file.seek(0, 2)
+    for _ in range(3):
+        file.put(1, place(2, 30))
+    assert file._file.seek(0, 2) == whole  # what was there before is gone
     file.put(2, place(3))
     for k, seed in enumerate((0, 2, 3)):
         check_same(file[k], place(seed, 30 if seed == 2 else 20))

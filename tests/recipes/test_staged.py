@@ -10,7 +10,7 @@ from epipole.cli import main
 from epipole.engine.fit import Train
 from epipole.engine.system import System
 from epipole.recipes.staged import SCHEDULES, Schedule, Stage, fit_in_stages, schedule_of
-from epipole.recipes.train import load_model, sampled, train
+from epipole.recipes.train import asked, load_model, sampled, train
 from epipole.systems import load, presets
 from epipole.systems.depth import demon
 from epipole.types.errors import InputError
@@ -78,17 +78,17 @@ def test_cut_off_within_a_stage_it_goes_on_to_the_same_weights(tiny, tmp_path):
 
 
 def test_stages_share_the_steps_and_samples_as_the_schedule_does(tmp_path, monkeypatch):
-    asked = []
+    told_of = []
 
     def told(system, batches, how, loss, log, checkpoint):
-        asked.append((checkpoint.stem, batches, how.steps, how.learning_rate, how.final, how.weight_decay))
+        told_of.append((checkpoint.stem, batches, how.steps, how.learning_rate, how.final, how.weight_decay))
 
     monkeypatch.setattr("epipole.recipes.staged.fit", told)
     fit_in_stages(made("demon"), lambda size: size, SCHEDULES["demon"], Train(4250, learning_rate=2.5e-4), 32, tmp_path)
-    assert asked[0] == ("flow1", 32, 1000, 2.5e-4, 0.005, 4e-4)
-    assert asked[1][3] == pytest.approx(2e-4)
-    assert asked[4][:3] == ("iterative", 8, 1500)
-    assert sum(steps for _, _, steps, *_ in asked) == 4250
+    assert told_of[0] == ("flow1", 32, 1000, 2.5e-4, 0.005, 4e-4)
+    assert told_of[1][3] == pytest.approx(2e-4)
+    assert told_of[4][:3] == ("iterative", 8, 1500)
+    assert sum(steps for _, _, steps, *_ in told_of) == 4250
 
 
 def test_rates_are_in_proportion_to_the_one_that_is_asked_for():
@@ -96,6 +96,16 @@ def test_rates_are_in_proportion_to_the_one_that_is_asked_for():
     first, second = (schedule.how(stage, asked) for stage in schedule.stages)
     assert (first.steps, first.learning_rate, first.final) == (75, 1e-3, 0.05)
     assert (second.steps, second.learning_rate, second.final) == (25, pytest.approx(1e-4), 0.05)
+
+
+def test_where_no_rate_is_given_stages_have_the_papers():
+    schedule = SCHEDULES["unflow"]
+    for given, rates in ((None, (1e-4, 1e-5)), (5e-4, (5e-4, 5e-5))):
+        how = asked("unflow", True, given, steps=10)
+        assert [schedule.how(stage, how).learning_rate for stage in schedule.stages] == pytest.approx(rates)
+    assert asked("unflow", False, None, final=0.1) == Train(final=0.1)
+    with pytest.raises(InputError, match="one stage"):
+        asked("fcrn", True, None)
 
 
 def test_a_training_in_stages_leaves_its_model_and_is_another_training(tiny, tmp_path):

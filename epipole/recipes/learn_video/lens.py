@@ -26,7 +26,7 @@ from .solve import Solution, edges_of
 from .stages import Run
 
 BENT = 0.75          # px of the network by which a lens moves the picture's corners, from which it is straightened,
-SURE = 1.6           # if k1 is so many standard errors of its mean over the parts of the footage
+SURE = 1.6           # if k1, the parts' median, is so many standard errors of their mean
 PARTS = 3            # of the footage that are asked apart,
 LEAST_FRAMES = 4     # of so many key frames at least
 MADE = ("keys", "chain", "matched", "path-1.safetensors")  # in RUN/work, of the footage as it was taken

@@ -58,7 +58,8 @@ class SfmLearner(System):
         self.pose_net = PoseNet(config.sources + 1, config.sources, config.width, config.batch_norm, config.explain)
 
     def forward(self, views: Views) -> DepthAndMotion:
-        """Depth of every view and the path of the clip; of a single view, depth alone."""
+        """Depth of every view and the path of the clip; of a single view, depth alone. The path is in the unit of the
+        middle view's depth; where disparity is normalised, every view's depth has a unit of its own."""
         image = 2 * views.image - 1
         depth = 1 / self.disparities(image.flatten(0, 1))[0].unflatten(0, image.shape[:2])
         if image.shape[1] == 1:

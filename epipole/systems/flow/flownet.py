@@ -67,7 +67,7 @@ class FlowNetS(System):
 
     def loss(self, views: Views) -> dict[str, Tensor]:
         """Weighted end-point errors of the five scales, epe_4 .. epe_64, also of what is hidden in the next view or
-        leaves it."""
+        leaves it, but not of flow longer than the image's larger side."""
         flow, known = views.flow.flatten(0, 1), views.flow_known.flatten(0, 1)
         sane = flow.norm(dim=1, keepdim=True) < max(flow.shape[-2:])  # a point that passes the camera goes anywhere
         return self.objective(self.pyramid(views), flow, known & sane)

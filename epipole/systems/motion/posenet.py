@@ -70,7 +70,7 @@ class PoseRegressor(nn.Module):
 
 class PoseNet(System):
     """The camera's pose in the one scene it was trained on, each image by itself, with a fixed weight between metres
-    and rotation. Images are never mirrored: a mirror image has another pose."""
+    and rotation. Images are never mirrored: a mirror image has another pose. K tells how a turned view looks."""
 
     paper = "https://arxiv.org/abs/1505.07427"
     needs = frozenset({"image", "T_world_camera", "K"})
@@ -159,9 +159,9 @@ def pose(vector: Float[Tensor, "k 7"]) -> Float[Tensor, "k 4 4"]:
 
 
 def turned(views: Views, degrees: float) -> Views:
-    """Every view as its camera sees it after a turn about its centre, by a random rotation vector with this standard
-    deviation along each axis: what it has not seen is black and of unknown depth. A room seen along one path teaches
-    few directions, and learned by heart they tell nothing of others."""
+    """Every view [b n ..] as its camera sees it after a turn about its centre, by a random rotation vector with this
+    standard deviation along each axis: what it has not seen is black and of unknown depth. A room seen along one path
+    teaches few directions, and learned by heart they tell nothing of others."""
     image, K, T = (x.flatten(0, 1) for x in (views.image, views.K, views.T_world_camera))
     R = so3_exp(math.radians(degrees) * torch.randn(len(T), 3, device=T.device))
     T_camera_turned = se3(R, torch.zeros_like(T[:, :3, 3]))
