@@ -49,7 +49,7 @@ def test_a_clips_views_are_a_gap_apart():
 def test_a_clip_has_no_flow_to_neighbours_it_lacks():
     views = plane_clip(scenes=4)
     source = [views.map(lambda x, i=i: x[i]) for i in range(4)]
-    assert set(Clips(source, 2)[0].fields()) == set(views.fields()) - {"flow", "flow_valid"}
+    assert set(Clips(source, 2)[0].fields()) == set(views.fields()) - {"flow", "flow_valid", "flow_known"}
 
 
 def test_intrinsics_follow_the_images():
