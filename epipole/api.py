@@ -188,6 +188,7 @@ def train(
     augment     show every sample through another window under another light each time; for flow and stereo
     staged      in the stages of the system's paper, which share the steps; bf16: networks compute in bfloat16
     rate        of learning (2e-4; staged: the paper's, in the first stage), of which a cosine leaves the share `final`
+    batch       samples a step
     """
     from .engine.log import Progress
     from .recipes import train as training

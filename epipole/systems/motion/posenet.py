@@ -167,11 +167,12 @@ def turned(views: Views, degrees: float) -> Views:
     T_camera_turned = se3(R, torch.zeros_like(T[:, :3, 3]))
     pixels, z, front = reproject(torch.ones_like(image[:, :1]), T_camera_turned, K, K)
     seen, inside = sample(image, pixels)
-    fields = {"image": torch.where(inside & front, seen, 0), "K": K, "T_world_camera": T @ T_camera_turned}
+    inside = inside & front
+    fields = {"image": torch.where(inside, seen, 0), "K": K, "T_world_camera": T @ T_camera_turned}
     if "depth" in views:
         depth, valid = views.depth.flatten(0, 1), views.depth_valid.flatten(0, 1)
         found, share = sample(torch.cat([torch.where(valid, depth, 0), valid.to(depth)], 1), pixels)[0].split(1, 1)
-        known = inside & front & (share > 1 - 1e-4)
+        known = inside & (share > 1 - 1e-4)
         fields |= {"depth": torch.where(known, found / z, 1), "depth_valid": known}
     return Views(**fields).map(lambda x: x.unflatten(0, views.image.shape[:2]))
 
