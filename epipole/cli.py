@@ -7,7 +7,7 @@ import io
 import json
 import os
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files need not be valid UTF-8
     parser = build_parser()
-    options = parser.parse_args(arguments)
+    options = _parsed(parser, arguments)
     if options.command is None:
         parser.print_help(sys.stderr)
         return 2
@@ -61,6 +61,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _complain((f"{os.fsdecode(error.filename)}: " if error.filename else "") + MENDABLE[error.errno])
     return 0
+
+
+def _parsed(parser: ArgumentParser, arguments: Sequence[str] | None) -> Namespace:
+    """As argparse does it, and systems are found behind the options of `bench`, too."""
+    options, left = parser.parse_known_args(arguments)
+    if left and (options.command != "bench" or any(word.startswith("-") for word in left)):
+        parser.error(f"unrecognized arguments: {' '.join(left)}")
+    if left:
+        options.systems = [*options.systems, *left]
+    return options
 
 
 def _again(command: str) -> str:

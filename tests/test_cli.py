@@ -148,12 +148,23 @@ def test_what_the_user_can_mend_is_one_sentence(run, truth, tmp_path, monkeypatc
     ["bench", "depth", "--steps", "5", "--minutes", "1"], ["learn", "a.mp4", "--seed", str(2**70)],
     ["learn", "a.mp4", "--seed", "-1"], ["train", "vid2depth", "--data", "a", "--seed", str(2**64)],
     ["train", "vid2depth", "--data", "a", "--final", "1.5"],
-    ["world", "room", "-o", "w", "--seed", "-1"], ["saliency", "m", "room:0", "--at", "3"]])
+    ["world", "room", "-o", "w", "--seed", "-1"], ["saliency", "m", "room:0", "--at", "3"],
+    ["bench", "depth", "--seeds", "1", "eigen", "--fly"], ["list", "eigen"]])
 def test_a_command_that_makes_no_sense_ends_with_2(command, capsys):
     with pytest.raises(SystemExit) as end:
         main(command)
     assert end.value.code == 2
     assert "usage" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["eigen", "garg", "--seeds", "1"], ["--seeds", "1", "eigen", "garg"],
+                                   ["eigen", "--seeds", "1", "garg"]])
+def test_systems_of_a_bench_may_stand_anywhere(words, monkeypatch):
+    asked = {}
+    monkeypatch.setitem(cli.ACTIONS, "bench", lambda options: asked.update(vars(options)))
+    assert main(["bench", "depth", *words]) == 0
+    assert asked["systems"] == ["eigen", "garg"]
+    assert asked["seeds"] == 1
 
 
 @pytest.mark.parametrize(("error", "code", "word"), [
