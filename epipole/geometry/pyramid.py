@@ -20,8 +20,13 @@ def pyramid_level(
     """
     if min(size) < 3:
         raise ValueError(f"a pyramid level of {size[0]} x {size[1]} px is too small: give larger images")
-    small = F.interpolate(image.flatten(0, 1), tuple(size), mode="area").unflatten(0, image.shape[:2])
-    return small, resize_intrinsics(K, size[1] / image.shape[-1], size[0] / image.shape[-2])
+    return area_means(image, size), resize_intrinsics(K, size[1] / image.shape[-1], size[0] / image.shape[-2])
+
+
+def area_means(x: Float[Tensor, "*b c h w"], size: Sequence[int]) -> Float[Tensor, "*b c y x"]:
+    """Maps at (height, width), every pixel the mean of those that it covers."""
+    same = tuple(size) == tuple(x.shape[-2:])
+    return x if same else F.interpolate(x.flatten(0, -4), tuple(size), mode="area").unflatten(0, x.shape[:-3])
 
 
 def depth_level(

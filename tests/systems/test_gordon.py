@@ -7,7 +7,9 @@ import torch
 
 from epipole.geometry.camera import intrinsics
 from epipole.geometry.motion import se3, se3_exp, se3_inverse, so3_exp
+from epipole.geometry.pyramid import area_means
 from epipole.geometry.sample import sample
+from epipole.losses.cycles import rotation_cycle, translation_cycle
 from epipole.losses.photometric import masked_mean
 from epipole.nets.gordon import PixelMotion
 from epipole.systems.depth.gordon import (
@@ -18,8 +20,7 @@ from epipole.systems.depth.gordon import (
     Pair,
     camera,
     movement,
-    rotation_cycle,
-    translation_cycle,
+    sizes,
     warped,
 )
 from epipole.types.errors import InputError
@@ -28,7 +29,7 @@ from tests.systems.rendering import BOXES, relative, render
 
 H, W = 36, 48
 K = intrinsics(0.6 * W, 0.6 * W, 23.5, 17.5)
-TINY = replace(PRESETS["small"], width=0.06)
+TINY = replace(PRESETS["small"], width=0.06, scales=1)
 TURNING = [-0.15, 0.05, 0.1, 0.02, -0.12, 0.03]
 STRAIGHT = [-0.25, 0.08, 0.2, 0.0, 0.0, 0.0]
 
@@ -92,6 +93,31 @@ def test_truth_beats_no_motion():
     right, wrong = (objective(image, depth, [known_pair(t, K)]) for t in (T, se3_exp(1e-6 * torch.ones(1, 6).to(T))))
     for term in ("rgb", "ssim", "consistency"):
         assert right[term] < 0.3 * wrong[term]
+
+
+def test_truth_beats_no_motion_at_every_size():
+    image, depth, T = pair([1.5 * v for v in STRAIGHT])
+    lens = {"focal": torch.tensor([[0.6, 0.6 * W / H]]).to(T), "centre": torch.full((1, 2), 0.5).to(T)}
+    mobile, no_turn, nothing = torch.zeros_like(depth), torch.zeros(1, 3).to(T), torch.zeros(1, 3, H, W).to(T)
+    for size in ((H, W), (H // 2, W // 2)):
+        small = [area_means(x, size) for x in (image, depth, mobile)]
+        right, wrong = (
+            system().at_size([tuple(PixelMotion(no_turn, t, nothing, **lens) for t in (-move, move))], *small)["rgb"]
+            for move in (T[:, :3, 3], 1e-6 * torch.ones(1, 3).to(T))
+        )
+        assert right < 0.4 * wrong
+
+
+def test_the_loss_is_the_sum_over_sizes_that_have_moments():
+    views = Views(image=torch.rand(1, 2, 3, 40, 48))
+    full, all_sizes = (float(sum(system(augment=False, scales=n).loss(views).values()).detach()) for n in (1, 4))
+    assert sizes(views.image, 4) == [(40, 48), (20, 24)]
+    learner = system(augment=False)
+    small = area_means(views.image, (20, 24))
+    depth = learner.depth_net(views.image[0]).unflatten(0, (1, 2))
+    motions = [tuple(learner.motion(*ab) for ab in (views.image.unbind(1), views.image.flip(1).unbind(1)))]
+    rest = learner.at_size(motions, small, area_means(depth, (20, 24)), torch.ones(1, 2, 1, 20, 24))
+    assert full + float(sum(rest.values()).detach()) == pytest.approx(all_sizes, rel=1e-5)
 
 
 def test_what_is_hidden_does_not_count():

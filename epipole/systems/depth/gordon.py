@@ -15,7 +15,9 @@ from torch import Tensor
 from ...engine.system import System
 from ...geometry.camera import project, unproject
 from ...geometry.motion import euler_to_rotation, se3, se3_interpolate, se3_inverse
+from ...geometry.pyramid import area_means
 from ...geometry.sample import sample
+from ...losses.cycles import EPSILON, rotation_cycle, translation_cycle
 from ...losses.photometric import masked_mean
 from ...losses.smooth import edge_aware, mean_normalised, wrapped_variation
 from ...losses.weighted_ssim import weighted_structure
@@ -26,13 +28,11 @@ from ...types.predictions import DepthAndMotion
 from ...types.views import Views
 
 SMALLEST = 17  # px along a side with which features of 1/16 of the size have moments
-EPSILON = 1e-12
 
 
 @dataclass(frozen=True)
 class Config:
     """The numbers of the authors' code; where ours differ the comment says so."""
-
     width: float = 1.0              # share of the paper's channels
     rgb: float = 0.85
     consistency: float = 1e-2       # of depth
@@ -47,19 +47,19 @@ class Config:
     smallest: int = 20              # px, objects of at most so many are taken for errors
     dilation: int = 8               # px by which the boxes around objects grow
     augment: bool = True            # mirror half the clips, other colours for half of them
+    scales: int = 1                 # of images compared, each half the last; the paper's is the full one alone
     mobile: bool = True             # points move by themselves, anywhere where no mask says where; else none does
 
 
 PRESETS = {
     "paper": Config(),
-    "small": Config(width=0.25),    # 3.7 M weights
-    "small_static": Config(width=0.25, mobile=False),   # of scenes at rest, whose parallax is depth's alone to explain
+    "small": Config(width=0.25, scales=3),                          # 3.7 M weights
+    "small_static": Config(width=0.25, scales=3, mobile=False),     # of scenes at rest: parallax is all of depth
 }
 
 
 class Movement(NamedTuple):
     """Of the points of one view into another, pixel by pixel."""
-
     R: Float[Tensor, "b 3 3"]
     t: Float[Tensor, "b 3 h w"]
 
@@ -124,11 +124,21 @@ class Gordon(System):
                 image, mobile = (torch.where(heads, x.flip(-1), x) for x in (image, mobile))
                 image = colour_jitter(image)
         self.make_noise(float(self.steps))
-        depth, pairs = self.depth_net(image.flatten(0, 1)).unflatten(0, image.shape[:2]), []
-        for i, j in pairwise(range(image.shape[1])):
-            into_i, into_j = self.motion(image[:, i], image[:, j]), self.motion(image[:, j], image[:, i])
-            K = (camera(into_i, image.shape[-2:]) + camera(into_j, image.shape[-2:])) / 2
-            pairs.append(Pair(movement(into_j, mobile[:, i]), movement(into_i, mobile[:, j]), K))
+        depth = self.depth_net(image.flatten(0, 1)).unflatten(0, image.shape[:2])
+        motions = [(self.motion(a, b), self.motion(b, a)) for a, b in pairwise(image.unbind(1))]
+        found = [self.at_size(motions, *(area_means(x, size) for x in (image, depth, mobile)))
+                 for size in sizes(image, self.config.scales)]
+        return {name: torch.stack([terms[name] for terms in found]).sum() for name in found[0]}
+
+    def at_size(
+        self, motions: list[tuple[PixelMotion, PixelMotion]], image: Float[Tensor, "b n 3 h w"],
+        depth: Float[Tensor, "b n 1 h w"], mobile: Float[Tensor, "b n 1 h w"],
+    ) -> dict[str, Tensor]:
+        """The loss of images of one size."""
+        pairs, size = [], image.shape[-2:]
+        for i, (into_i, into_j) in enumerate(motions):
+            K = (camera(into_i, size) + camera(into_j, size)) / 2
+            pairs.append(Pair(movement(into_j, mobile[:, i]), movement(into_i, mobile[:, i + 1]), K))
         return self.objective(image, depth, pairs)
 
     def make_noise(self, step: float) -> None:
@@ -138,7 +148,7 @@ class Gordon(System):
                 layer.sigma = self.config.noise * min(step / self.config.ramp, 1.0) ** 2
 
     def mobile(self, views: Views) -> Float[Tensor, "b n 1 h w"]:
-        """1 where things may move by themselves: anywhere, or nowhere."""
+        """1 where things may move by themselves."""
         return torch.full_like(views.image[:, :, :1], float(self.config.mobile))
 
     def objective(
@@ -214,6 +224,12 @@ def camera(motion: PixelMotion, size: Sequence[int]) -> Float[Tensor, "b 3 3"]:
     return torch.cat([top, torch.tensor([0.0, 0, 1]).to(top).expand(len(top), 1, 3)], 1)
 
 
+def sizes(image: Tensor, scales: int) -> list[tuple[int, int]]:
+    """Of an image that is halved again and again, as long as features of it have moments."""
+    h, w = image.shape[-2:]
+    return [(h >> s, w >> s) for s in range(scales) if not s or min(h, w) >> s >= SMALLEST]
+
+
 def rigid(motion: PixelMotion) -> Float[Tensor, "b 4 4"]:
     """The camera's alone."""
     return se3(euler_to_rotation(motion.rotation), motion.translation)
@@ -221,7 +237,7 @@ def rigid(motion: PixelMotion) -> Float[Tensor, "b 4 4"]:
 
 def movement(motion: PixelMotion, mobile: Float[Tensor, "b 1 h w"]) -> Movement:
     """t(p) = t_background + residual(p) M(p)."""
-    t = motion.translation[..., None, None] + motion.residual * mobile
+    t = motion.translation[..., None, None] + area_means(motion.residual, mobile.shape[-2:]) * mobile
     return Movement(euler_to_rotation(motion.rotation), t)
 
 
@@ -232,18 +248,3 @@ def warped(
     moved = torch.einsum("bij,bjhw->bihw", movement.R, unproject(depth, K)) + movement.t
     pixels, front = project(moved, K)
     return pixels, moved[:, 2:], front
-
-
-def rotation_cycle(R_1: Float[Tensor, "b 3 3"], R_2: Float[Tensor, "b 3 3"]) -> Float[Tensor, "b"]:
-    """|R_2 R_1 - I|^2 / (|R_1 - I|^2 + |R_2 - I|^2): forth and back, whatever the angle."""
-    round_trip, one, two = ((R - torch.eye(3).to(R)).square().sum((-2, -1)) for R in (R_2 @ R_1, R_1, R_2))
-    return round_trip / (one + two + EPSILON)
-
-
-def translation_cycle(
-    R_2: Float[Tensor, "b 3 3"], t_1: Float[Tensor, "b 3 h w"], t_2: Float[Tensor, "b 3 h w"]
-) -> Float[Tensor, "b 1 h w"]:
-    """|R_2 t_1 + t_2|^2 / (|t_1|^2 + |t_2|^2)."""
-    round_trip = torch.einsum("bij,bjhw->bihw", R_2, t_1) + t_2
-    left, one, two = (t.square().sum(1, keepdim=True) for t in (round_trip, t_1, t_2))
-    return left / (one + two + EPSILON)
