@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from epipole.engine.fit import Train, fit
@@ -38,6 +39,19 @@ def test_weights_of_the_paper():
         paper = Demon()
     assert [name for name, _ in paper.named_children()] == NETWORKS
     assert sum(p.numel() for p in paper.parameters()) == 45_753_883
+
+
+def test_a_refinement_that_adds_begins_with_what_it_enlarges():
+    torch.manual_seed(1)
+    learner, images = system(residual=True), torch.rand(2, 2, 3, 64, 64)
+    with torch.no_grad():
+        learner.iterative_motion.decoder.predict[-1].bias[0] = 0.7  # a depth far from that of the start
+    said = dict(learner.answers(*images.unbind(1)))
+    enlarged = F.interpolate(said["iterative_motion"].rho, (64, 64))
+    assert enlarged.mean() > 0.6
+    torch.testing.assert_close(said["refinement"], enlarged, atol=0.02, rtol=0)
+    alone = dict(system().answers(*images.unbind(1)))["refinement"]
+    torch.testing.assert_close(alone, torch.full_like(alone, learner.config.start), atol=0.01, rtol=0)
 
 
 def test_what_the_networks_say_comes_back_in_the_images_own_camera_and_one_unit():

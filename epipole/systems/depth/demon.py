@@ -54,6 +54,7 @@ class Config:
     rotation: float = 160.0
     translation: float = 45.0
     epsilon: float = 1e-2               # of the scale-invariant gradient
+    residual: bool = False              # the refinement net says what is to be added to the depth it enlarges (ours)
     start: float = 0.1                  # inverse depth before anything is learned (ours)
     near: float = 0.1                   # baselines; what is nearer counts as being here (ours)
     far: float = 100.0                  # baselines; what is farther, or behind, counts as being here (ours)
@@ -61,8 +62,9 @@ class Config:
 
 PRESETS = {
     "paper": Config(),
-    # 0.6 M weights. At flow near 0 relative differences weigh 1 / epsilon, beside which a short training sees no flow.
-    "small": Config(height=96, width=128, channels=0.125, iterations=1, flow_gradient=0.0, confidence_gradient=0.0),
+    # 9.1 M weights. At flow near 0 relative differences weigh 1 / epsilon, beside which a short training sees no flow.
+    "small": Config(height=96, width=128, channels=0.5, iterations=1, flow_gradient=0.0, confidence_gradient=0.0,
+                    residual=True),
 }
 
 
@@ -87,7 +89,7 @@ class Demon(System):
         self.bootstrap_motion = MotionBlock(3 + 4, *size)           # second image warped, flow with confidence
         self.iterative_flow = FlowBlock(3 + 2 + 1 + 3, c.channels)  # second image warped, flow, inverse depth, normals
         self.iterative_motion = MotionBlock(3 + 4 + 1, *size)       # as bootstrap, and inverse depth from the flow
-        self.refinement = RefinementNet(c.start, c.channels)
+        self.refinement = RefinementNet(0.0 if c.residual else c.start, c.channels)
 
     def forward(self, views: Views) -> TwoViewGeometry:
         """Of every view, at the size of the images; lengths in the unit of the first pair."""
@@ -140,7 +142,9 @@ class Demon(System):
             known = [share_warp(small, flow[:, :2]), flow, triangulated]
             scene = described(*self.iterative_motion(pair, torch.cat(known, 1)))
             yield "iterative_motion", scene
-        yield "refinement", self.refinement(first, F.interpolate(scene.rho.detach(), first.shape[-2:]))
+        enlarged = F.interpolate(scene.rho.detach(), first.shape[-2:])
+        refined = self.refinement(first, enlarged)
+        yield "refinement", refined + enlarged if self.config.residual else refined
 
     def depth(self, rho: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
         """Its reciprocal within the bounds that the Config sets."""
