@@ -29,6 +29,12 @@ def area_means(x: Float[Tensor, "*b c h w"], size: Sequence[int]) -> Float[Tenso
     return x if same else F.interpolate(x.flatten(0, -4), tuple(size), mode="area").unflatten(0, x.shape[:-3])
 
 
+def halvings(size: Sequence[int], count: int, least: int) -> list[tuple[int, int]]:
+    """(height, width) as it is, and halved again and again to at most `count` sizes, none with a side below `least`."""
+    h, w = size
+    return [(h >> s, w >> s) for s in range(count) if not s or min(h, w) >> s >= least]
+
+
 def depth_level(
     depth: Float[Tensor, "b 1 h w"], valid: Bool[Tensor, "b 1 h w"], size: Sequence[int]
 ) -> tuple[Float[Tensor, "b 1 y x"], Bool[Tensor, "b 1 y x"]]:

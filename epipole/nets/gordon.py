@@ -16,6 +16,7 @@ from .resnet import ResNet
 MOTION = (16, 32, 64, 128, 256, 512, 1024)  # channels of the pair's convolutions; each halves the size
 LEAST = 0.001                               # of the factors of rotation and translation, which are learned
 FLAT = 1e-3                                 # standard deviation of weights to what begins the same everywhere (ours)
+PACE = 10                                   # of a shared lens, which is to follow what all pairs say (ours)
 
 
 class RandomLayerNorm(nn.Module):
@@ -82,13 +83,14 @@ class MotionFieldNet(nn.Module):
     """A stacked pair to all of `PixelMotion`; 44,178,858 weights at width 1.
 
     The background's translation is carried up through the sizes of all convolutions to the image's, and refined at
-    each. Rotation and translation come times a factor each, which is learned too and begins with `first`. At first
-    (ours) no pixel moves by itself and the camera is the same for every pair, but its motion is not: through seven
-    convolutions with Xavier weights so little was left of a pair that thousands of steps went by before any moved. No
-    layer is narrower than the paper's first.
+    each. Rotation and translation come times a factor each, which is learned too and begins with `first`, that of
+    rotation with `turn` times as much: before depth is known, turns and shifts look alike, and each explains the more
+    of both the faster it grows. At first (ours) no pixel moves by itself and the camera is the same for every pair, but
+    its motion is not: through seven convolutions with Xavier weights so little was left of a pair that thousands of
+    steps went by before any moved. No layer is narrower than the paper's first.
     """
 
-    def __init__(self, width: float = 1.0, first: float = 0.01):
+    def __init__(self, width: float = 1.0, first: float = 0.01, turn: float = 1.0):
         super().__init__()
         counts = [6, *(max(MOTION[0], round(width * c)) for c in MOTION)]
         self.layers = nn.ModuleList(halving(a, b) for a, b in pairwise(counts))
@@ -96,7 +98,7 @@ class MotionFieldNet(nn.Module):
         self.refine = nn.ModuleList(Refinement(c) for c in reversed(counts))
         self.focal = predict(counts[-1], 2, 1)
         self.centre = linear(counts[-1], 2)
-        self.scales = nn.Parameter(torch.full((2,), first))  # of rotation and translation
+        self.scales = nn.Parameter(torch.tensor([turn * first, first]))  # of rotation and translation
         for layer in (self.focal, self.centre):
             nn.init.normal_(layer.weight, std=FLAT)  # type: ignore[arg-type]
 
@@ -114,6 +116,23 @@ class MotionFieldNet(nn.Module):
         flat = (x.float()[..., 0, 0] for x in (rotation, translation, self.focal(bottom), self.centre(bottom)))
         rotation, translation, focal, centre = flat
         return PixelMotion(turn * rotation, shift * translation, shift * field.float(), F.softplus(focal), centre + 0.5)
+
+
+class SharedLens(nn.Module):
+    """A focal length and a principal point for all pairs, in place of what was found of each. Pixels are square. It
+    learns `PACE` times as fast as a weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.focal, self.centre = nn.Parameter(torch.zeros(1, 1)), nn.Parameter(torch.zeros(1, 2))
+
+    def forward(self, motion: PixelMotion, learned: bool = True) -> PixelMotion:
+        """The motion with this lens, to which gradients lead if it is `learned`."""
+        b, _, h, w = motion.residual.shape
+        focal = F.softplus(PACE * self.focal) * self.focal.new_tensor([1, w / h])
+        lens = torch.cat([focal, self.centre + 0.5], 1).expand(b, 4)
+        focal, centre = (lens if learned else lens.detach()).split(2, 1)
+        return motion._replace(focal=focal, centre=centre)
 
 
 class Refinement(nn.Module):

@@ -4,7 +4,7 @@ import pytest
 import scipy.ndimage
 import torch
 
-from epipole.geometry.pyramid import depth_level, gaussian_blur
+from epipole.geometry.pyramid import area_means, depth_level, gaussian_blur, halvings
 
 
 def test_depth_is_picked_and_never_averaged():
@@ -15,6 +15,19 @@ def test_depth_is_picked_and_never_averaged():
     assert small.shape == known.shape == (1, 1, 4, 6)
     assert set(small.flatten().tolist()) == {1.0, 9.0}
     assert known[0, 0, :, 0].tolist() == [False, False, True, True]
+
+
+def test_maps_shrink_to_the_means_of_areas_whatever_leads_them():
+    x = torch.rand(2, 3, 1, 8, 12)
+    blocks = x.unflatten(-2, (4, 2)).unflatten(-1, (4, 3)).mean((-3, -1))
+    torch.testing.assert_close(area_means(x, (4, 4)), blocks)
+    torch.testing.assert_close(area_means(x[0], (4, 4)), blocks[0])
+    assert area_means(x, (8, 12)) is x
+
+
+def test_sizes_are_halved_while_they_are_large_enough():
+    assert halvings((96, 128), 5, 17) == [(96, 128), (48, 64), (24, 32)]
+    assert halvings((9, 9), 3, 17) == [(9, 9)]
 
 
 def test_the_pixel_nearest_to_the_centre_is_picked():

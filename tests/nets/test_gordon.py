@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from epipole.nets.gordon import LEAST, MotionFieldNet, RandomLayerNorm, SoftplusDepthNet
+from epipole.nets.gordon import LEAST, PACE, MotionFieldNet, PixelMotion, RandomLayerNorm, SharedLens, SoftplusDepthNet
 
 
 def test_quiet_moments_are_those_of_instance_norm(generator):
@@ -58,6 +58,25 @@ def test_motion_scales_stay_positive_and_can_come_back():
     torch.testing.assert_close(changed.translation, 2 * plain.translation)
     changed.rotation.sum().backward()
     assert net.scales.grad[0] != 0
+
+
+def test_turns_begin_as_much_larger_as_is_asked_for(generator):
+    pairs, found = torch.rand(2, 6, 48, 64, generator=generator), []
+    for turn in (1.0, 4.0):
+        torch.manual_seed(0)
+        found.append(MotionFieldNet(0.1, turn=turn)(pairs))
+    torch.testing.assert_close(found[1].rotation, 4 * found[0].rotation)
+    torch.testing.assert_close(found[1].translation, found[0].translation)
+
+
+def test_a_shared_lens_is_one_for_all_pairs_and_has_square_pixels():
+    lens = SharedLens()
+    with torch.no_grad():
+        lens.focal += 0.02
+    motion = lens(PixelMotion(*MotionFieldNet(0.1)(torch.rand(3, 6, 48, 64))))
+    f = float(F.softplus(torch.tensor(0.02 * PACE)))
+    torch.testing.assert_close(motion.focal, torch.tensor([f, f * 64 / 48]).expand(3, 2))
+    assert motion.centre.unique().tolist() == [0.5]
 
 
 def test_the_residual_is_as_large_as_the_image_whatever_its_size():

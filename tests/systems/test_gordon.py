@@ -7,20 +7,20 @@ import torch
 
 from epipole.geometry.camera import intrinsics
 from epipole.geometry.motion import se3, se3_exp, se3_inverse, so3_exp
-from epipole.geometry.pyramid import area_means
+from epipole.geometry.pyramid import area_means, halvings
 from epipole.geometry.sample import sample
 from epipole.losses.cycles import rotation_cycle, translation_cycle
 from epipole.losses.photometric import masked_mean
 from epipole.nets.gordon import PixelMotion
 from epipole.systems.depth.gordon import (
     PRESETS,
+    SMALLEST,
     Gordon,
     GordonMasked,
     Movement,
     Pair,
     camera,
     movement,
-    sizes,
     warped,
 )
 from epipole.types.errors import InputError
@@ -111,7 +111,7 @@ def test_truth_beats_no_motion_at_every_size():
 def test_the_loss_is_the_sum_over_sizes_that_have_moments():
     views = Views(image=torch.rand(1, 2, 3, 40, 48))
     full, all_sizes = (float(sum(system(augment=False, scales=n).loss(views).values()).detach()) for n in (1, 4))
-    assert sizes(views.image, 4) == [(40, 48), (20, 24)]
+    assert halvings((40, 48), 4, SMALLEST) == [(40, 48), (20, 24)]
     learner = system(augment=False)
     small = area_means(views.image, (20, 24))
     depth = learner.depth_net(views.image[0]).unflatten(0, (1, 2))
@@ -172,6 +172,21 @@ def test_no_gradient_is_lost_where_nothing_moves():
                                                                                           strict=True)]
     sum(system().objective(image, depth, [Pair(*moves, K[None])]).values()).backward()
     assert all(torch.isfinite(g.grad).all() for g in given)
+
+
+def test_a_lens_shared_by_all_clips_waits_for_its_steps():
+    learner, views = system(augment=False, one_camera=True, lens_after=2), Views(image=torch.rand(2, 2, 3, 40, 48))
+    slopes = []
+    for _ in range(3):
+        learner.zero_grad()
+        sum(learner.loss(views).values()).backward()
+        focal = learner.lens.focal.grad
+        slopes.append(0.0 if focal is None else float(focal.abs()))
+    assert slopes[:2] == [0, 0]
+    assert slopes[2] > 0
+    K = learner.intrinsics(views)
+    assert torch.equal(K[0], K[1])
+    torch.testing.assert_close(K[0, 0, 0], K[0, 1, 1])
 
 
 def test_learning_is_noisy_once_it_is_under_way_and_prediction_never():

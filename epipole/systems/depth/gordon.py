@@ -15,13 +15,13 @@ from torch import Tensor
 from ...engine.system import System
 from ...geometry.camera import project, unproject
 from ...geometry.motion import euler_to_rotation, se3, se3_interpolate, se3_inverse
-from ...geometry.pyramid import area_means
+from ...geometry.pyramid import area_means, halvings
 from ...geometry.sample import sample
 from ...losses.cycles import EPSILON, rotation_cycle, translation_cycle
 from ...losses.photometric import masked_mean
 from ...losses.smooth import edge_aware, mean_normalised, wrapped_variation
 from ...losses.weighted_ssim import weighted_structure
-from ...nets.gordon import MotionFieldNet, PixelMotion, RandomLayerNorm, SoftplusDepthNet
+from ...nets.gordon import MotionFieldNet, PixelMotion, RandomLayerNorm, SharedLens, SoftplusDepthNet
 from ...nets.jitter import coin, colour_jitter
 from ...types.errors import InputError
 from ...types.predictions import DepthAndMotion
@@ -33,6 +33,7 @@ SMALLEST = 17  # px along a side with which features of 1/16 of the size have mo
 @dataclass(frozen=True)
 class Config:
     """The numbers of the authors' code; where ours differ the comment says so."""
+
     width: float = 1.0              # share of the paper's channels
     rgb: float = 0.85
     consistency: float = 1e-2       # of depth
@@ -42,24 +43,28 @@ class Config:
     cycle_rotation: float = 1e-3
     cycle_translation: float = 1e-2
     motion: float = 0.01            # factor that lets motions start near zero; it is learned
+    rotation: float = 1.0           # rotation's such factor over translation's
     noise: float = 0.5              # of the moments, once ...
     ramp: int = 10_000              # ... so many steps are over; it rises with their square
     smallest: int = 20              # px, objects of at most so many are taken for errors
     dilation: int = 8               # px by which the boxes around objects grow
     augment: bool = True            # mirror half the clips, other colours for half of them
     scales: int = 1                 # of images compared, each half the last; the paper's is the full one alone
+    one_camera: bool = False        # all clips are one camera's, with square pixels; learned as such (ours)
+    lens_after: int = 1000          # steps before this lens is learned: turns are found too small at first
     mobile: bool = True             # points move by themselves, anywhere where no mask says where; else none does
 
 
 PRESETS = {
     "paper": Config(),
-    "small": Config(width=0.25, scales=3),                          # 3.7 M weights
-    "small_static": Config(width=0.25, scales=3, mobile=False),     # of scenes at rest: parallax is all of depth
+    "small": Config(width=0.25, scales=3),  # 3.7 M weights; the other is for one camera's scenes at rest
+    "small_static": Config(width=0.25, scales=3, smoothness=1e-3, rotation=2.0, one_camera=True, mobile=False),
 }
 
 
 class Movement(NamedTuple):
     """Of the points of one view into another, pixel by pixel."""
+
     R: Float[Tensor, "b 3 3"]
     t: Float[Tensor, "b 3 h w"]
 
@@ -84,7 +89,9 @@ class Gordon(System):
         super().__init__()
         self.config = config
         self.depth_net = SoftplusDepthNet(config.width)
-        self.motion_net = MotionFieldNet(config.width, config.motion)
+        self.motion_net = MotionFieldNet(config.width, config.motion, config.rotation)
+        if config.one_camera:
+            self.lens = SharedLens()
         self.steps: Tensor
         self.register_buffer("steps", torch.zeros(()))  # of training, which the noise follows
 
@@ -103,12 +110,11 @@ class Gordon(System):
 
     def motion(self, first: Float[Tensor, "b 3 h w"], second: Float[Tensor, "b 3 h w"]) -> PixelMotion:
         """How the second view's points move into the first camera."""
-        return PixelMotion(*self.motion_net(torch.cat([first, second], 1)))
+        motion = PixelMotion(*self.motion_net(torch.cat([first, second], 1)))
+        return self.lens(motion, bool(self.steps > self.config.lens_after)) if self.config.one_camera else motion
 
     def intrinsics(self, views: Views) -> Float[Tensor, "b 3 3"]:
-        """K in pixels, the mean over all neighbours in the clip and both orders.
-
-        Raises InputError for single views."""
+        """K in pixels, the mean over all neighbours in the clip and both orders. Raises InputError for single views."""
         orders = [order for a, b in pairwise(checked(views).unbind(1)) for order in ((a, b), (b, a))]
         return torch.stack([camera(self.motion(*order), views.image.shape[-2:]) for order in orders]).mean(0)
 
@@ -121,13 +127,12 @@ class Gordon(System):
             self.steps += 1
             if self.config.augment:
                 heads = coin(image)
-                image, mobile = (torch.where(heads, x.flip(-1), x) for x in (image, mobile))
-                image = colour_jitter(image)
+                image, mobile = (torch.where(heads, x.flip(-1), x) for x in (colour_jitter(image), mobile))
         self.make_noise(float(self.steps))
         depth = self.depth_net(image.flatten(0, 1)).unflatten(0, image.shape[:2])
         motions = [(self.motion(a, b), self.motion(b, a)) for a, b in pairwise(image.unbind(1))]
-        found = [self.at_size(motions, *(area_means(x, size) for x in (image, depth, mobile)))
-                 for size in sizes(image, self.config.scales)]
+        sizes = halvings(image.shape[-2:], self.config.scales, SMALLEST)
+        found = [self.at_size(motions, *(area_means(x, size) for x in (image, depth, mobile))) for size in sizes]
         return {name: torch.stack([terms[name] for terms in found]).sum() for name in found[0]}
 
     def at_size(
@@ -222,12 +227,6 @@ def camera(motion: PixelMotion, size: Sequence[int]) -> Float[Tensor, "b 3 3"]:
     side = torch.tensor([size[1], size[0]]).to(motion.focal)
     top = torch.cat([torch.diag_embed(side * motion.focal), (side * motion.centre - 0.5)[..., None]], -1)
     return torch.cat([top, torch.tensor([0.0, 0, 1]).to(top).expand(len(top), 1, 3)], 1)
-
-
-def sizes(image: Tensor, scales: int) -> list[tuple[int, int]]:
-    """Of an image that is halved again and again, as long as features of it have moments."""
-    h, w = image.shape[-2:]
-    return [(h >> s, w >> s) for s in range(scales) if not s or min(h, w) >> s >= SMALLEST]
 
 
 def rigid(motion: PixelMotion) -> Float[Tensor, "b 4 4"]:
