@@ -20,12 +20,14 @@ class System(nn.Module):
     reads    fields that prediction alone reads
     forward  batch -> Prediction
     loss     batch -> {term: scalar}; terms are already weighted, the total is their sum
+    settle   steps of a training in which only a part of it learns, for the rest to begin well
     stages   those of its paper in their order, where it has some: the children that learn, and by which loss
     """
 
     paper: ClassVar[str]
     needs: ClassVar[frozenset[str]]
     reads: ClassVar[frozenset[str]]
+    settle: int = 0
 
     def forward(self, batch: Any) -> Prediction:  # Any: a system names its own type of Batch
         raise NotImplementedError

@@ -50,9 +50,9 @@ def train(
     Interrupted at any moment and called again with the same arguments, it goes on, and on a CPU ends bit-equal to an
     uninterrupted run. With `train.seconds` the number of steps is decided by the first run and kept.
 
-    Raises InputError for an unknown name or preset, stages where there are none, an empty source, a folder of another
-    training or one that cannot be written; MissingField if the source does not provide what the system needs;
-    TrainingError as `fit` does.
+    Raises InputError for an unknown name or preset, stages where there are none, an empty source, no more steps than
+    the system takes to settle, a folder of another training or one that cannot be written; MissingField if the source
+    does not provide what the system needs; TrainingError as `fit` does.
     """
     if preset not in presets(name):
         raise InputError(f"{name} has no preset '{preset}': choose one of {', '.join(presets(name))}")
@@ -67,7 +67,7 @@ def train(
 
     arguments = {"system": name, "preset": preset, "samples": len(source), "batch_size": batch_size,
                  **asdict(train), **(data or {}), **({"staged": True} if staged else {})}
-    planned = _planned(out, arguments, lambda: plan(system, batches, train))
+    planned = _planned(out, arguments, lambda: _long_enough(plan(system, batches, train), system.settle, name))
     report = {"epipole": installed("epipole"), "finished": False, "arguments": arguments, "versions": versions()}
     _write_yaml(out / "run.yaml", report)
     if schedule:
@@ -167,6 +167,14 @@ def _check_teaches(name: str, source: Source, needs: Collection[str]) -> None:
     except MissingField as error:
         raise MissingField(f"{name} cannot learn from this data: it {error}; scenes of a world, such as room:0-7, tell "
                            "most") from error
+
+
+def _long_enough(planned: Train, settle: int, name: str) -> Train:
+    """The same plan; one of no more steps than the system takes to settle is refused."""
+    if 0 < settle >= planned.steps:
+        raise InputError(f"This preset of {name} learns all it should only after {settle} steps: train it for more "
+                         f"than the {planned.steps} that were asked for")
+    return planned
 
 
 def _planned(out: Path, arguments: dict[str, Any], decide: Callable[[], Train]) -> Train:

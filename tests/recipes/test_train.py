@@ -104,6 +104,12 @@ def test_a_budget_becomes_steps_that_the_first_run_decides(tmp_path):
     assert yaml.safe_load((tmp_path / "run.yaml").read_text())["steps"] == steps
 
 
+def test_a_training_too_short_for_all_to_be_learned_is_refused(tmp_path):
+    with pytest.raises(InputError, match="only after 750 steps"):
+        train("gordon", Clips(), preset="small_static", train=replace(SHORT, steps=750), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_refuses_in_words(tmp_path):
     train(NAME, Clips(), train=replace(SHORT, steps=1), out=tmp_path / "a", batch_size=2)
     with pytest.raises(InputError):  # another training in the same folder

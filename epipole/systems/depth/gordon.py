@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...engine.system import System
 from ...geometry.camera import project, unproject
@@ -51,14 +51,14 @@ class Config:
     augment: bool = True            # mirror half the clips, other colours for half of them
     scales: int = 1                 # of images compared, each half the last; the paper's is the full one alone
     one_camera: bool = False        # all clips are one camera's, with square pixels; learned as such (ours)
-    lens_after: int = 1000          # steps before this lens is learned: turns are found too small at first
+    settle: int = 0                 # steps in which motion alone is learned, neither depth nor a shared lens (ours)
     mobile: bool = True             # points move by themselves, anywhere where no mask says where; else none does
 
 
 PRESETS = {
     "paper": Config(),
-    "small": Config(width=0.25, scales=3),  # 3.7 M weights; the other is for one camera's scenes at rest
-    "small_static": Config(width=0.25, scales=3, smoothness=1e-3, rotation=2.0, one_camera=True, mobile=False),
+    "small": Config(0.25, scales=3),  # 3.7 M weights; the other is for one camera's scenes at rest
+    "small_static": Config(0.25, scales=3, smoothness=1e-3, rotation=4.0, one_camera=True, settle=750, mobile=False),
 }
 
 
@@ -87,13 +87,12 @@ class Gordon(System):
 
     def __init__(self, config: Config = PRESETS["paper"]):
         super().__init__()
-        self.config = config
+        self.config, self.settle = config, config.settle
         self.depth_net = SoftplusDepthNet(config.width)
         self.motion_net = MotionFieldNet(config.width, config.motion, config.rotation)
         if config.one_camera:
             self.lens = SharedLens()
-        self.steps: Tensor
-        self.register_buffer("steps", torch.zeros(()))  # of training, which the noise follows
+        self.settled, self.steps = True, nn.Buffer(torch.zeros(()))  # the steps of training, which the noise follows
 
     def forward(self, views: Views) -> DepthAndMotion:
         """Depth of every view, the lesser of its own and its mirror image's, and the camera's path, each step half way
@@ -111,7 +110,7 @@ class Gordon(System):
     def motion(self, first: Float[Tensor, "b 3 h w"], second: Float[Tensor, "b 3 h w"]) -> PixelMotion:
         """How the second view's points move into the first camera."""
         motion = PixelMotion(*self.motion_net(torch.cat([first, second], 1)))
-        return self.lens(motion, bool(self.steps > self.config.lens_after)) if self.config.one_camera else motion
+        return self.lens(motion, self.settled) if self.config.one_camera else motion
 
     def intrinsics(self, views: Views) -> Float[Tensor, "b 3 3"]:
         """K in pixels, the mean over all neighbours in the clip and both orders. Raises InputError for single views."""
@@ -128,8 +127,9 @@ class Gordon(System):
             if self.config.augment:
                 heads = coin(image)
                 image, mobile = (torch.where(heads, x.flip(-1), x) for x in (colour_jitter(image), mobile))
-        self.make_noise(float(self.steps))
+        self.begin(float(self.steps))
         depth = self.depth_net(image.flatten(0, 1)).unflatten(0, image.shape[:2])
+        depth = depth if self.settled else depth.detach()
         motions = [(self.motion(a, b), self.motion(b, a)) for a, b in pairwise(image.unbind(1))]
         sizes = halvings(image.shape[-2:], self.config.scales, SMALLEST)
         found = [self.at_size(motions, *(area_means(x, size) for x in (image, depth, mobile))) for size in sizes]
@@ -146,8 +146,9 @@ class Gordon(System):
             pairs.append(Pair(movement(into_j, mobile[:, i]), movement(into_i, mobile[:, i + 1]), K))
         return self.objective(image, depth, pairs)
 
-    def make_noise(self, step: float) -> None:
-        """Let the moments be as noisy as they should be at this step of training."""
+    def begin(self, step: float) -> None:
+        """Let the moments be as noisy as they should be at this step of training, and that be learned which should."""
+        self.settled = step > self.settle
         for layer in self.modules():
             if isinstance(layer, RandomLayerNorm):
                 layer.sigma = self.config.noise * min(step / self.config.ramp, 1.0) ** 2
