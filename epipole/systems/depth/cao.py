@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ...engine.system import System
-from ...geometry.pyramid import depth_level
+from ...geometry.pyramid import area_means, depth_level
 from ...losses.classification import information_gain, undecided
 from ...losses.photometric import masked_mean
 from ...nets.crf import Crf, mean_field
@@ -85,7 +85,7 @@ class Cao(System):
         """Of every bin, after the random field, at 1/8 of the size."""
         image = views.image.flatten(0, 1)
         logits = self.net(image).float()
-        seen = F.interpolate(image, logits.shape[-2:], mode="area")
+        seen = area_means(image, logits.shape[-2:])
         return mean_field(logits.log_softmax(1), seen, self.config.crf).exp().unflatten(0, views.image.shape[:2])
 
     def loss(self, views: Views) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...engine.system import Stages, System
+from ...geometry.pyramid import area_means
 from ...geometry.rectified import depth_of_disparity, disparity_flow, linearised_warp
 from ...geometry.warp import flow_warp
 from ...losses.photometric import masked_mean
@@ -86,7 +87,7 @@ class Garg(System):
         warp = linearised_warp if self.config.linearised else bilinear_warp
         E_recons, E_smooth = ([] for _ in range(2))
         for share in disparities:
-            I_1, I_2 = (F.interpolate(I, share.shape[-2:], mode="area") for I in (left, right))
+            I_1, I_2 = (area_means(I, share.shape[-2:]) for I in (left, right))
             D = share * share.shape[-1]
             synthetic, seen = warp(I_2, D)
             E_recons.append(masked_mean((synthetic - I_1).square().sum(1, keepdim=True), seen))

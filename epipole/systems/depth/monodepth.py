@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from ...engine.system import System
+from ...geometry.pyramid import area_means
 from ...geometry.rectified import depth_of_disparity, disparity_flow
 from ...geometry.warp import flow_warp
 from ...losses.photometric import erode, masked_mean
@@ -99,7 +99,7 @@ class Monodepth(System):
         c = self.config
         C_ap, C_ds, C_lr = ([] for _ in range(3))
         for s, d in enumerate(disparities):
-            I_l, I_r = (F.interpolate(I, d.shape[-2:], mode="area") for I in (left, right))
+            I_l, I_r = (area_means(I, d.shape[-2:]) for I in (left, right))
             d_l, d_r = d.split(1, 1)
             w = d.shape[-1]
             for I, other, shift in ((I_l, I_r, d_l), (I_r, I_l, -d_r)):
